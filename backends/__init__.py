@@ -1,0 +1,1 @@
+"""Targets: the engines that the schema, the views and the rules are compiled for."""

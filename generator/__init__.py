@@ -1,0 +1,1 @@
+"""Synthetic logs: an organisation, honest chains, and attacks that bend them."""

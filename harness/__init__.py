@@ -1,0 +1,1 @@
+"""Commands, proofs and reports."""
