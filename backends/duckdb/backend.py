@@ -1,0 +1,174 @@
+"""Sigma rules as DuckDB expressions over the event view or the chain view.
+
+Each atom is two-valued: on an absent field it is false, so that NOT makes it true, as Sigma means it. Strings are
+compared without letter case unless `|cased`. What DuckDB can't say is refused with one sentence.
+The DuckDB backend on PyPI (0.1.4) has no NULL guard under NOT and compares with letter case: not a base to build on.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from typing import Any
+
+from sigma.conditions import ConditionAND, ConditionFieldEqualsValueExpression, ConditionNOT, ConditionOR
+from sigma.rule import SigmaRule
+from sigma.types import (
+    SigmaBool,
+    SigmaCasedString,
+    SigmaCIDRExpression,
+    SigmaCompareExpression,
+    SigmaExists,
+    SigmaFieldReference,
+    SigmaNull,
+    SigmaNumber,
+    SigmaRegularExpression,
+    SigmaRegularExpressionFlag,
+    SigmaString,
+    SpecialChars,
+)
+
+from backends.duckdb.columns import quoted, text
+from backends.vocabulary import Field, Vocabulary
+
+
+class Inexpressible(Exception):  # noqa: N818 - it is a refusal
+    """A rule uses something that DuckDB can't express."""
+
+
+def expression(rule: SigmaRule, vocabulary: Vocabulary) -> str:
+    """One SQL boolean, never NULL, over columns named by the dotted fields.
+
+    Raises:
+        Inexpressible: one sentence that names the rule and the construct.
+    """
+    try:
+        conditions = [condition.parsed for condition in rule.detection.parsed_condition]
+        return " OR ".join(f"({_node(condition, vocabulary)})" for condition in conditions)
+    except Inexpressible as refused:
+        raise Inexpressible(f"rule {rule.title!r}: {refused}") from None
+
+
+def fields_read(rule: SigmaRule) -> frozenset[str]:
+    """Dotted names of all fields that a rule's condition reads, references included."""
+    found: set[str] = set()
+
+    def walk(node: Any) -> None:
+        if isinstance(node, ConditionFieldEqualsValueExpression):
+            found.add(node.field)
+            if isinstance(node.value, SigmaFieldReference):
+                found.add(node.value.field)
+        for child in getattr(node, "args", ()):
+            walk(child)
+
+    for condition in rule.detection.parsed_condition:
+        walk(condition.parsed)
+    return frozenset(found)
+
+
+def _node(node: Any, vocabulary: Vocabulary) -> str:
+    if isinstance(node, ConditionAND):
+        return " AND ".join(f"({_node(arg, vocabulary)})" for arg in node.args)
+    if isinstance(node, ConditionOR):
+        return " OR ".join(f"({_node(arg, vocabulary)})" for arg in node.args)
+    if isinstance(node, ConditionNOT):
+        return f"NOT ({_node(node.args[0], vocabulary)})"
+    if isinstance(node, ConditionFieldEqualsValueExpression):
+        return _atom(node.field, node.value, vocabulary)
+    raise Inexpressible(f"{type(node).__name__.removeprefix('Condition')} has no field; name the field to search")
+
+
+def _atom(name: str, value: Any, vocabulary: Vocabulary) -> str:
+    field = vocabulary.fields.get(name)
+    if field is None:
+        raise Inexpressible(f"the field {name!r} is not in the schema")
+    column = quoted(name)
+    if isinstance(value, SigmaNull):
+        return f"{column} IS NULL"
+    if isinstance(value, SigmaExists):
+        return f"{column} IS NOT NULL" if value.exists else f"{column} IS NULL"
+    if isinstance(value, SigmaFieldReference):
+        return _reference(field, value, vocabulary)
+    if isinstance(value, SigmaString) and not value.s:
+        return f"{column} IS NULL"  # "" is absent
+    test = _test(field, value)
+    if field.array:
+        return f"coalesce(len(list_filter({column}, lambda item: {test('item')})) > 0, false)"
+    return f"coalesce({test(column)}, false)"
+
+
+def _test(field: Field, value: Any) -> Callable[[str], str]:  # noqa: PLR0911 - one return a kind of value
+    if isinstance(value, SigmaBool):
+        if field.kind == "boolean":
+            return lambda at: at if value.boolean else f"NOT {at}"
+        return lambda at: f"lower({at}::VARCHAR) = {text(str(value.boolean).lower())}"
+    if isinstance(value, SigmaNumber):
+        return lambda at: f"TRY_CAST({at} AS DOUBLE) = {value.number}"
+    if isinstance(value, SigmaCompareExpression):
+        operator = value.op.value if hasattr(value.op, "value") else value.op
+        symbol = {"lt": "<", "lte": "<=", "gt": ">", "gte": ">="}.get(str(operator), str(operator))
+        return lambda at: f"TRY_CAST({at} AS DOUBLE) {symbol} {value.number.number}"
+    if isinstance(value, SigmaCIDRExpression):
+        network = ipaddress.ip_network(value.cidr)
+        width, prefix = (8, "0" * 20 + "ffff") if network.version == 4 else (32, "")  # noqa: PLR2004 - the version
+        first, last = (text(f"{prefix}{int(end):0{width}x}") for end in (network[0], network[-1]))
+        return lambda at: f"countersign_address({at}) BETWEEN {first} AND {last}"
+    if isinstance(value, SigmaRegularExpression):
+        letters = {
+            SigmaRegularExpressionFlag.IGNORECASE: "i",
+            SigmaRegularExpressionFlag.MULTILINE: "m",
+            SigmaRegularExpressionFlag.DOTALL: "s",
+        }
+        flags = "".join(sorted(letters[flag] for flag in value.flags))
+        pattern = f"(?{flags})" + str(value.regexp) if flags else str(value.regexp)
+        return lambda at: f"regexp_matches({at}::VARCHAR, {text(pattern)})"
+    if isinstance(value, SigmaString):
+        return _string(field, value)
+    raise Inexpressible(f"the value of {field.name!r} is a {type(value).__name__}, which DuckDB can't compare")
+
+
+def _string(field: Field, value: SigmaString) -> Callable[[str], str]:
+    cased = isinstance(value, SigmaCasedString)
+
+    def column(at: str) -> str:
+        plain = at if field.kind == "keyword" else f"{at}::VARCHAR"
+        return plain if cased else f"lower({plain})"
+
+    def folded(part: str) -> str:
+        return part if cased else part.lower()
+
+    if not value.contains_special():
+        if field.kind == "boolean" and str(value).lower() in {"true", "false"}:
+            return lambda at: at if str(value).lower() == "true" else f"NOT {at}"
+        if field.kind in {"number", "integer"}:
+            return lambda at: f"TRY_CAST({at} AS DOUBLE) = TRY_CAST({text(str(value))} AS DOUBLE)"
+        literal = text(folded("".join(str(part) for part in value.s)))
+        return lambda at: f"{column(at)} = {literal}"
+    pieces = []
+    for part in value.s:
+        if part == SpecialChars.WILDCARD_MULTI:
+            pieces.append("%")
+        elif part == SpecialChars.WILDCARD_SINGLE:
+            pieces.append("_")
+        else:
+            escaped = folded(str(part)).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+            pieces.append(escaped)
+    pattern = text("".join(pieces))
+    return lambda at: f"{column(at)} LIKE {pattern} ESCAPE '\\'"
+
+
+def _reference(field: Field, value: SigmaFieldReference, vocabulary: Vocabulary) -> str:
+    other = vocabulary.fields.get(value.field)
+    if other is None:
+        raise Inexpressible(f"the field {value.field!r} is not in the schema")
+    if field.array or other.array:
+        raise Inexpressible(f"{field.name!r} and {value.field!r} are compared, and one of them holds many values")
+    left, right = (f"lower({quoted(f.name)}::VARCHAR)" for f in (field, other))
+    starts, ends = getattr(value, "starts_with", False), getattr(value, "ends_with", False)
+    if starts and ends:
+        return f"coalesce(contains({left}, {right}), false)"
+    if starts:
+        return f"coalesce(starts_with({left}, {right}), false)"
+    if ends:
+        return f"coalesce(ends_with({left}, {right}), false)"
+    return f"coalesce({left} = {right}, false)"

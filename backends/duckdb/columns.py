@@ -1,0 +1,180 @@
+"""From a line of JSON to typed columns: the SELECT that every scan begins with, made from the vocabulary.
+
+One `json_transform` with an explicit type reads a line; nothing is inferred. What that reading could have got wrong in
+silence (an unknown shape, a duplicate key, a value of another type, dotted keys) makes the line *suspect*: a suspect
+line is looked at again in SQL, and what still is not plain goes to the careful reader (`backends.duckdb.careful`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from backends.vocabulary import Field, Vocabulary
+
+ARGUMENTS = "gen_ai.tool.call.arguments"
+"""The one field whose value may be an object: it is kept as JSON text."""
+
+PROVENANCE = "countersign.records"
+"""Which native records a line was assembled from: ``[[file, offset], ...]``."""
+
+
+def quoted(name: str) -> str:
+    """An SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def text(value: str) -> str:
+    """An SQL string literal; NUL cannot stand in one and is written as chr(0)."""
+    return "||chr(0)||".join("'" + part.replace("'", "''") + "'" for part in value.split("\0"))
+
+
+def tree(vocabulary: Vocabulary) -> dict[str, Any]:
+    """The type of a whole record as `json_transform` takes it: nested objects of ``VARCHAR`` or ``["VARCHAR"]``."""
+    root: dict[str, Any] = {}
+    for field in vocabulary.fields.values():
+        node = root
+        *parents, leaf = field.path
+        for key in parents:
+            node = node.setdefault(key, {})
+        node[leaf] = ["VARCHAR"] if field.array else "VARCHAR"
+    root["countersign"] = {"records": "VARCHAR"}
+    return root
+
+
+def _nodes(node: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for key, below in node.items():
+        yield (*path, key)
+        if isinstance(below, dict):
+            yield from _nodes(below, (*path, key))
+
+
+def _at(path: tuple[str, ...]) -> str:
+    return "t" + "".join(f"[{text(key)}]" for key in path)
+
+
+def _json_path(path: tuple[str, ...]) -> str:
+    return "$" + "".join(f'."{key}"' for key in path)
+
+
+def parsed(source: str, vocabulary: Vocabulary) -> str:
+    """SELECT of ``line, file, offset, number, t`` where ``t`` is the typed record, NULL when the line is no JSON."""
+    spec = json.dumps(tree(vocabulary))
+    return f"SELECT line, file, \"offset\", number, TRY(json_transform(line, {text(spec)})) AS t FROM {source}"
+
+
+def flat(source: str, vocabulary: Vocabulary) -> str:
+    """SELECT of one column a field, absence normalised, from `parsed`.
+
+    Beside the fields: ``file, "offset", number``, ``provenance``, ``careful`` (true: the careful reader decides), and
+    ``arrived`` (bits: which derived fields the log claimed to know, in the order of ``Vocabulary.derived``).
+    """
+    raw = list(vocabulary.raw.values())
+    columns = [f"{_value(field)} AS {quoted(field.name)}" for field in raw]
+    arrived = " | ".join(
+        f"(({_at(f.path)} IS NOT NULL)::UBIGINT << {bit})"
+        for bit, f in enumerate(vocabulary.derived.values())
+    )
+    derived_roots = " OR ".join(f"{_at(f.path)} IS NOT NULL" for f in vocabulary.derived.values())
+    return (
+        'SELECT file, "offset", number, t[\'countersign\'][\'records\'] AS provenance,\n'
+        f"  {_careful(vocabulary)} AS careful,\n"
+        f"  CASE WHEN {derived_roots} THEN {arrived} ELSE 0::UBIGINT END AS arrived,\n  "
+        + ",\n  ".join(columns)
+        + f"\nFROM ({parsed(source, vocabulary)})"
+    )
+
+
+def _value(field: Field) -> str:
+    at = _at(field.path)
+    if field.array:
+        # "" and null among the items are absent; looked for first, since most arrays hold none
+        kept = f"list_filter({at}, lambda v: v IS NOT NULL AND v <> '')"
+        rare = f"list_position({at}, '') IS NOT NULL OR list_position({at}, NULL) IS NOT NULL"
+        return f"CASE WHEN {at} IS NULL OR len({at}) = 0 THEN NULL WHEN {rare} THEN CASE WHEN len({kept}) > 0 THEN {kept} END ELSE {at} END"
+    return converted(field.kind, f"nullif({at}, '')")
+
+
+def converted(kind: str, value: str) -> str:
+    """SQL that turns text into the kind; NULL where it can't be. Times are microseconds since 1970, UTC."""
+    if kind in {"number", "integer"}:
+        return f"TRY_CAST({value} AS DOUBLE)"
+    if kind == "boolean":
+        return f"CASE lower({value}) WHEN 'true' THEN true WHEN 'false' THEN false END"
+    if kind == "time":
+        return time(value)
+    return value
+
+
+def time(value: str) -> str:
+    """SQL that turns RFC 3339, or an epoch in s, ms, µs or ns, into microseconds since 1970 (BIGINT)."""
+    number = f"TRY_CAST({value} AS DECIMAL(38, 9))"
+    return (
+        f"CASE WHEN {value} IS NULL THEN NULL "
+        f"WHEN substr({value}, 5, 1) = '-' THEN epoch_us(TRY_CAST({value} AS TIMESTAMPTZ)) "
+        f"ELSE CASE WHEN abs({number}) < 100000000000 THEN ({number} * 1000000)::BIGINT "
+        f"WHEN abs({number}) < 100000000000000 THEN ({number} * 1000)::BIGINT "
+        f"WHEN abs({number}) < 100000000000000000 THEN ({number})::BIGINT "
+        f"ELSE ({number} / 1000)::BIGINT END END"
+    )
+
+
+def _careful(vocabulary: Vocabulary) -> str:
+    """True when a line must be read carefully.
+
+    The keys in the text are counted against the keys that the typed reading found. Fewer found than written: an
+    unknown field, a null, a duplicate, a dotted name, a scalar where an object or array is expected. Only then the
+    dearer look: duplicates, dots, and the JSON type of every known node.
+    """
+    shape = tree(vocabulary)
+    nodes = list(_nodes(shape))
+    found = " + ".join(f"({_at(path)} IS NOT NULL)::INTEGER" for path in nodes)
+    # a quote that ends a key is followed by a colon; `\":` is text inside a string
+    written = (
+        "((strlen(line) - strlen(replace(line, '\":', ''))) // 2"
+        " - CASE WHEN contains(line, '\\\":') THEN (strlen(line) - strlen(replace(line, '\\\":', ''))) // 3 ELSE 0 END)"
+    )
+    objects = [path for path in nodes if isinstance(_below(shape, path), dict)]
+    arrays = [f for f in vocabulary.fields.values() if f.array]
+    paths = "[" + ", ".join(text(_json_path(path)) for path in [(), *objects]) + "]"
+    keys = f"json_keys(line, {paths})"
+    doubled = f"len(list_filter({keys}, lambda k: len(k) <> len(list_distinct(k)))) > 0"
+    dotted = f"len(list_filter(flatten({keys}), lambda k: contains(k, '.'))) > 0"
+    types = f"json_type(line, [{', '.join(text(_json_path(path)) for path in objects)}])"
+    not_object = f"len(list_filter({types}, lambda k: k NOT IN ('OBJECT', 'NULL'))) > 0"
+    array_types = f"json_type(line, [{', '.join(text(_json_path(f.path)) for f in arrays)}])"
+    not_array = f"len(list_filter({array_types}, lambda k: k NOT IN ('ARRAY', 'NULL'))) > 0"
+    scalars = [f for f in vocabulary.raw.values() if not f.array]
+    brackets = " OR ".join(
+        f"({_at(f.path)} >= '[' AND {_at(f.path)} < '\\') OR ({_at(f.path)} >= '{{' AND {_at(f.path)} < '|')"
+        for f in scalars
+        if f.name != ARGUMENTS
+    )
+    scalar_types = (
+        f"json_type(line, [{', '.join(text(_json_path(f.path)) for f in scalars if f.name != ARGUMENTS)}])"
+    )
+    not_scalar = f"len(list_filter({scalar_types}, lambda k: k IN ('OBJECT', 'ARRAY'))) > 0"
+    lost = " OR ".join(
+        f"({_at(f.path)} <> '' AND ({converted(f.kind, _at(f.path))}) IS NULL)"
+        for f in scalars
+        if f.kind != "keyword"
+    )
+    inner = " OR ".join(
+        f"starts_with(array_to_string({_at(f.path)}, chr(31)), '{{') OR contains(array_to_string({_at(f.path)}, chr(31)), chr(31) || '{{') OR starts_with(array_to_string({_at(f.path)}, chr(31)), '[') OR contains(array_to_string({_at(f.path)}, chr(31)), chr(31) || '[')"
+        for f in arrays
+        if not f.derived
+    )
+    return (
+        f"CASE WHEN t IS NULL THEN true WHEN {lost} THEN true\n"
+        f"  WHEN ({found}) <> {written} THEN {not_object} OR {not_array} OR {dotted} OR {doubled} OR {not_scalar}\n"
+        f"  WHEN {brackets} THEN {not_scalar}\n  WHEN {inner} THEN true\n"
+        f"  WHEN {_at(('@timestamp',))} IS NULL OR {_at(('@timestamp',))} = '' THEN true ELSE false END"
+    )
+
+
+def _below(node: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+    below: Any = node
+    for key in path:
+        below = below[key]
+    return below

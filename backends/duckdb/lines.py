@@ -1,0 +1,238 @@
+"""Log lines as Arrow batches: where a line begins is known before anything has parsed it.
+
+A batch holds ``line`` (text), ``file`` (index into the inputs), ``offset`` (bytes from the start of the
+decompressed stream) and ``number`` (1-based). Lines that no engine should see (invalid UTF-8, longer than
+``LONGEST_LINE``, not an object) are set aside as `BadLine`, never dropped. There is no Python loop over lines:
+numpy finds the line ends of a chunk, Arrow borrows the chunk's memory.
+
+Source of the layout: Arrow columnar format 1.5, "Variable-size Binary Layout".
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import pyarrow as pa
+
+CHUNK = 4 << 20
+LONGEST_LINE = 32 << 20
+SCHEMA = pa.schema(
+    [("line", pa.string()), ("file", pa.int32()), ("offset", pa.int64()), ("number", pa.int64())],
+)
+_NEWLINE, _BRACE = ord("\n"), ord("{")
+
+
+@dataclass(frozen=True)
+class LogFile:
+    """One input.
+
+    Attributes:
+        index: position among the inputs of a run.
+        path: where the bytes lie.
+        name: what a person is shown (``-`` for standard input).
+    """
+
+    index: int
+    path: Path
+    name: str
+
+    def open(self) -> IO[bytes]:
+        """The decompressed bytes; ``.gz`` is recognised by its content, not by its name."""
+        raw = self.path.open("rb", buffering=0)
+        packed = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        return gzip.open(raw) if packed else raw  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, order=True)
+class BadLine:
+    """A line that was set aside.
+
+    Attributes:
+        file: index of the input.
+        number: 1-based line number.
+        offset: byte offset of its start in the decompressed stream.
+        length: bytes.
+        reason: a phrase that completes "this line was set aside: …".
+    """
+
+    file: int
+    number: int
+    offset: int
+    length: int
+    reason: str
+
+
+@dataclass
+class LineReader:
+    """Reads inputs one after the other; counts what it saw.
+
+    Attributes:
+        files: the inputs, in order.
+        longest: longest line in bytes that is handed on.
+        progress: called with the number of (compressed) bytes read since the last call.
+    """
+
+    files: Sequence[LogFile]
+    longest: int = LONGEST_LINE
+    progress: Callable[[int], None] = lambda _read: None
+    bad: list[BadLine] = field(default_factory=list)
+    lines: int = 0
+    bytes: int = 0
+
+    def reader(self) -> pa.RecordBatchReader:
+        """A stream that DuckDB scans by name; it can be read once."""
+        return pa.RecordBatchReader.from_batches(SCHEMA, self._batches())
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        for file in self.files:
+            yield from self._file(file)
+
+    def _file(self, file: LogFile) -> Iterator[pa.RecordBatch]:
+        offset, number, told = 0, 1, 0
+        with file.open() as stream:
+            pieces: list[bytes] = []
+            while True:
+                try:
+                    read = stream.read(CHUNK)
+                except (OSError, EOFError, zlib.error) as broken:
+                    reason = f"the compressed data is damaged from here on ({broken})"
+                    self.bad.append(BadLine(file.index, number, offset, 0, reason))
+                    read = b""
+                at = _position(stream)
+                self.progress(at - told)
+                told = at
+                cut = read.rfind(b"\n") + 1
+                if read and not cut:
+                    pieces.append(read)
+                    continue
+                chunk = b"".join([*pieces, read[:cut]]) if read else b"".join(pieces)
+                pieces = [read[cut:]]
+                if chunk:
+                    if chunk[-1] != _NEWLINE:
+                        chunk += b"\n"
+                    lines = yield from self._chunk(file, chunk, offset, number)
+                    offset += len(chunk)
+                    number += lines
+                if not read:
+                    self.bytes += offset
+                    return
+
+    def _chunk(self, file: LogFile, chunk: bytes, offset: int, number: int) -> Iterator[pa.RecordBatch]:
+        """Yield the batches of one chunk that ends with a newline; return the number of its lines."""
+        array = np.frombuffer(chunk, dtype=np.uint8)
+        ends = np.flatnonzero(array == _NEWLINE)
+        starts = np.empty_like(ends)
+        starts[0], starts[1:] = 0, ends[:-1] + 1
+        count = len(ends)
+        first = array[starts]
+        odd = np.flatnonzero((first != _BRACE) | (ends - starts > self.longest))
+        drop = np.zeros(count, dtype=bool)
+        blank = 0
+        for row in odd.tolist():  # only lines that do not begin as an object does
+            text = chunk[starts[row] : ends[row]]
+            body = text.lstrip(b" \t\r")
+            reason = None
+            if not body:
+                drop[row] = True
+                blank += 1
+            elif len(text) > self.longest:
+                reason = f"the line has {len(text):,} bytes, more than {self.longest:,}"
+            elif not body.startswith(b"{"):
+                body = body.removeprefix(b"\xef\xbb\xbf")  # a byte order mark is no fault of the record
+                if not body.startswith(b"{"):
+                    reason = "it is not a JSON object"
+                else:
+                    starts[row] += len(text) - len(body)
+            if reason:
+                drop[row] = True
+                self.bad.append(BadLine(file.index, number + row, offset + int(starts[row]), len(text), reason))
+        try:
+            chunk.decode("utf-8")
+        except UnicodeDecodeError:
+            self._undecodable(file, chunk, starts, ends, drop, offset, number)
+        self.lines += count - blank
+        yield from _arrow(file.index, chunk, starts, ends, drop, offset, number)
+        return count  # type: ignore[return-value]  # noqa: B901 - the caller takes it by `yield from`
+
+    def _undecodable(
+        self,
+        file: LogFile,
+        chunk: bytes,
+        starts: np.ndarray,
+        ends: np.ndarray,
+        drop: np.ndarray,
+        offset: int,
+        number: int,
+    ) -> None:
+        for row in range(len(ends)):  # a chunk with broken bytes is rare: here the lines are looked at singly
+            if drop[row]:
+                continue
+            text = chunk[starts[row] : ends[row]]
+            try:
+                text.decode("utf-8")
+            except UnicodeDecodeError as broken:
+                drop[row] = True
+                reason = f"byte {broken.start + 1} of the line is not UTF-8"
+                self.bad.append(BadLine(file.index, number + row, offset + int(starts[row]), len(text), reason))
+
+
+def _arrow(
+    file: int,
+    chunk: bytes,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    drop: np.ndarray,
+    offset: int,
+    number: int,
+) -> Iterator[pa.RecordBatch]:
+    """One batch that borrows the chunk: each string is a line with its newline, which JSON allows."""
+    count = len(ends)
+    offsets = np.empty(count + 1, dtype=np.int32)
+    offsets[0], offsets[1:] = 0, ends + 1
+    gaps = offsets[:-1] != starts
+    lines = pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(chunk))
+    batch = pa.record_batch(
+        [
+            lines,
+            pa.array(np.full(count, file, dtype=np.int32)),
+            pa.array(offset + starts.astype(np.int64)),
+            pa.array(np.arange(number, number + count, dtype=np.int64)),
+        ],
+        schema=SCHEMA,
+    )
+    if gaps.any():  # a byte order mark was stepped over
+        column = pa.array([chunk[s:e].decode("utf-8", "replace") for s, e in zip(starts, ends, strict=True)])
+        batch = batch.set_column(0, "line", column)
+    if drop.any():
+        batch = batch.filter(pa.array(~drop))
+    yield batch
+
+
+def _position(stream: IO[bytes]) -> int:
+    return stream.fileobj.tell() if isinstance(stream, gzip.GzipFile) else stream.tell()  # type: ignore[union-attr]
+
+
+def read_lines(file: LogFile, places: Sequence[tuple[int, int]]) -> Iterator[tuple[int, bytes]]:
+    """The lines that begin at the given places: the second read, of only the flagged and rejected records.
+
+    Args:
+        file: the input.
+        places: (offset, longest length to read or 0 for a whole line), in ascending order.
+
+    Yields:
+        (offset, bytes without the newline).
+    """
+    with file.open() as raw:
+        stream = raw if isinstance(raw, gzip.GzipFile) else io.BufferedReader(raw)  # type: ignore[arg-type]
+        for offset, length in places:
+            stream.seek(offset)
+            line = stream.read(length) if length else stream.readline()
+            yield offset, line.rstrip(b"\n")

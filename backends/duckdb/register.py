@@ -1,0 +1,200 @@
+"""The register as DuckDB tables and session variables: what the logs cannot say.
+
+Every table exists, empty where the team keeps none; `has_<table>` tells the two apart. Ids are compared without letter
+case, so they are stored in lower case.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from backends.duckdb.columns import text
+
+Tables = Mapping[str, Sequence[Mapping[str, Any]]]
+
+_WORDS = pa.list_(pa.string())
+_SHAPES: dict[str, pa.Schema] = {
+    "agents": pa.schema(
+        [
+            ("id", pa.string()),
+            ("mode", pa.string()),
+            ("status", pa.string()),
+            ("status_since", pa.int64()),
+            ("tools", _WORDS),
+            ("max_token_lifetime_sec", pa.float64()),
+        ],
+    ),
+    "services": pa.schema([("identity", pa.string()), ("kind", pa.string()), ("agent", pa.string())]),
+    "clients": pa.schema(
+        [
+            ("id", pa.string()),
+            ("kind", pa.string()),
+            ("agent", pa.string()),
+            ("trusted", pa.bool_()),
+            ("first_seen", pa.int64()),
+        ],
+    ),
+    "servers": pa.schema(
+        [
+            ("name", pa.string()),
+            ("uri", pa.string()),
+            ("address", pa.string()),
+            ("tls_sha256", pa.string()),
+            ("party", pa.string()),
+            ("approval", pa.string()),
+            ("review_expires", pa.int64()),
+            ("revoked_at", pa.int64()),
+            ("regions", _WORDS),
+            ("scopes_offered", _WORDS),
+            ("min_protocol", pa.string()),
+        ],
+    ),
+    "tools": pa.schema(
+        [
+            ("server", pa.string()),
+            ("name", pa.string()),
+            ("definition_hash", pa.string()),
+            ("risk", pa.string()),
+            ("required_scopes", _WORDS),
+            ("identity_arguments", _WORDS),
+        ],
+    ),
+    "coverage": pa.schema(
+        [("system", pa.string()), ("agent", pa.string()), ("stages", _WORDS), ("since", pa.int64())],
+    ),
+}
+_FOLDED = {"id", "identity", "name", "server", "agent", "system", "tools", "mode", "kind", "party", "approval", "risk"}
+
+
+def load(connection: duckdb.DuckDBPyConnection, tables: Tables) -> None:
+    """Create ``reg_<table>`` for every table and set the variables that the event view's macros read."""
+    rows: dict[str, list[Mapping[str, Any]]] = {name: list(tables.get(name, ())) for name in _SHAPES}
+    rows["services"] = list(_services(tables))
+    for name, shape in _SHAPES.items():
+        columns = {
+            column.name: [_cell(row.get(column.name), column) for row in rows[name]] for column in shape
+        }
+        table = pa.table(columns, schema=shape)
+        connection.register("reg_rows", table)
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE reg_{name} AS SELECT * FROM reg_rows")
+        connection.unregister("reg_rows")
+    for name in ("servers", "clients", "networks", "agents", "coverage"):
+        _set(connection, f"has_{name}", bool(tables.get(name)), "BOOLEAN")
+    _set(connection, "networks", [_span(row["cidr"]) for row in tables.get("networks", ())], "VARCHAR[][]")
+    domains = [d.lower() for row in tables.get("clients", ()) if row.get("trusted") for d in row.get("domains") or ()]
+    _set(connection, "domains", domains, "VARCHAR[]")
+    _arguments(connection, tables.get("tools", ()))
+    _people(connection, tables.get("people", ()))
+    _scopes(connection, tables.get("scopes", ()))
+
+
+IDENTITY_ARGUMENTS = (
+    *("on_behalf_of", "act_as", "run_as", "impersonate", "acting_user"),
+    *("user_id", "userId", "username", "requester"),
+)
+"""Keys of a tool's arguments that can name a user; the register's `tools.identity_arguments` adds its own."""
+
+
+def _arguments(connection: duckdb.DuckDBPyConnection, tools: Sequence[Mapping[str, Any]]) -> None:
+    own = {key for row in tools for key in row.get("identity_arguments") or ()}
+    branches = " ".join(
+        f"WHEN {text(key)} THEN json_extract(arguments, {text('$..' + json.dumps(key, ensure_ascii=False))})"
+        for key in sorted(own | set(IDENTITY_ARGUMENTS))
+    )
+    connection.execute(
+        f"CREATE OR REPLACE TEMP MACRO countersign_argument(arguments, key) AS CASE key {branches} END",
+    )
+
+
+def _services(tables: Tables) -> Iterable[Mapping[str, Any]]:
+    """Identities that the register calls a service; a client's own kind comes before its agent's listing."""
+    found: dict[str, dict[str, Any]] = {}
+    for agent in tables.get("agents", ()):
+        for identity in agent.get("service_identities") or ():
+            found[identity.lower()] = {"identity": identity, "kind": "service", "agent": agent["id"]}
+    for client in tables.get("clients", ()):
+        if client.get("kind") in {"service", "workload", "system"}:
+            known = found.get(client["id"].lower(), {})
+            agent_id = client.get("agent") or known.get("agent")
+            found[client["id"].lower()] = {"identity": client["id"], "kind": client["kind"], "agent": agent_id}
+    return found.values()
+
+
+def _people(connection: duckdb.DuckDBPyConnection, people: Sequence[Mapping[str, Any]]) -> None:
+    """``issuer|id``, ``|id`` where no issuer is given, and the e-mail lead to the person; and back."""
+    forward: dict[str, str] = {}
+    back: dict[str, set[str]] = {}
+    for row in people:
+        person = str(row["person"])
+        names = [f"{row['issuer']}|{row['id']}" if row.get("issuer") else f"|{row['id'].lower()}"] if row.get("id") else []
+        names += [str(row["email"]).lower()] if row.get("email") else []
+        for name in names:
+            forward.setdefault(name, person)
+        known = back.setdefault(person, {person.lower()})
+        known.update(str(row[column]).lower() for column in ("id", "email", "name") if row.get(column))
+    _set(connection, "people", forward, "MAP(VARCHAR, VARCHAR)")
+    _set(connection, "identities", {p: sorted(names) for p, names in back.items()}, "MAP(VARCHAR, VARCHAR[])")
+
+
+def _scopes(connection: duckdb.DuckDBPyConnection, scopes: Sequence[Mapping[str, Any]]) -> None:
+    parents = {row["scope"].lower(): str(row["parent"]).lower() for row in scopes if row.get("parent")}
+    covered = {}
+    for scope in parents:
+        above, at = [], scope
+        while at in parents and parents[at] not in above:
+            at = parents[at]
+            above.append(at)
+        covered[scope] = above
+    known = {
+        row["scope"].lower(): {
+            "system_wide": row.get("system_wide"),
+            "resource": row.get("resource"),
+            "verb": row.get("verb"),
+        }
+        for row in scopes
+    }
+    systems = sorted({str(row["system"]).lower() for row in scopes if row.get("system")})
+    _set(connection, "scopes", known, "MAP(VARCHAR, STRUCT(system_wide BOOLEAN, resource VARCHAR, verb VARCHAR))")
+    _set(connection, "covered", covered, "MAP(VARCHAR, VARCHAR[])")
+    _set(connection, "systems", systems, "VARCHAR[]")
+
+
+def _set(connection: duckdb.DuckDBPyConnection, name: str, value: Any, kind: str) -> None:
+    if isinstance(value, dict):
+        keys, values = list(value), list(value.values())
+        item = kind.removeprefix("MAP(VARCHAR, ").removesuffix(")")
+        connection.execute(f"SET VARIABLE {name} = map($1::VARCHAR[], $2::{item}[])", [keys, values])
+    else:
+        connection.execute(f"SET VARIABLE {name} = $1::{kind}", [value])
+
+
+def _span(cidr: str) -> list[str]:
+    """First and last address as 32 hexadecimal digits; an IPv4 address is mapped (RFC 4291 §2.5.5.2)."""
+    network = ipaddress.ip_network(cidr, strict=False)
+    prefix = "0" * 20 + "ffff" if network.version == 4 else ""  # noqa: PLR2004 - the version
+    width = 32 - len(prefix)
+    return [f"{prefix}{int(end):0{width}x}" for end in (network[0], network[-1])]
+
+
+def _cell(value: Any, column: pa.Field) -> Any:
+    if value is None or value == "" or value == []:
+        return None
+    if column.type == pa.int64():
+        return microseconds(value)
+    if column.name in _FOLDED:
+        return [str(v).lower() for v in value] if isinstance(value, list | tuple) else str(value).lower()
+    return value
+
+
+def microseconds(value: str | datetime) -> int:
+    """RFC 3339 to microseconds since 1970, UTC."""
+    moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    whole = moment - datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+    return (whole.days * 86_400 + whole.seconds) * 1_000_000 + whole.microseconds
