@@ -1,0 +1,150 @@
+"""What joins a chain, and what the chain then says, against hand-written stories (``tests/joining/``).
+
+A story's records hold dotted names; ``expect.chains`` names, for every chain, its records by index, its id (text, or
+``{"record": index}`` for a record that nothing places), its ``id_source``, the ``sources`` of its records one by one,
+and those facts that matter. Stories are told side by side in one data set, each with ids and ten days of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from backends.duckdb.target import judge
+from backends.register import Register
+from backends.sources import SourceMaps
+from backends.vocabulary import Vocabulary
+from harness.paths import Root
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+ROOT = Root.default()
+VOCABULARY = Vocabulary.load(ROOT.event_schema)
+BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
+
+# Values of these fields are made a story's own, so that two stories may both say "t-1".
+IDS = {
+    "chain.prompt.id",
+    "trace.id",
+    "transaction.id",
+    "gen_ai.tool.call.id",
+    "gen_ai.conversation.id",
+    "oauth.token.hash",
+    "oauth.token.id",
+    "oauth.token.parent_id",
+    "http.request.id",
+    "span.id",
+    "span.parent_id",
+}
+
+ORDERS: dict[str, Callable[[Sequence[int]], list[int]]] = {
+    "as written": list,
+    "reversed": lambda places: list(reversed(places)),
+    "two files": lambda places: [*places[1::2], *places[::2]],
+    "two files the other way": lambda places: [*places[::2], *places[1::2]],
+}
+
+
+@dataclass(frozen=True)
+class Story:
+    """One story: what happened, what joins, and why."""
+
+    theme: str
+    number: int
+    told: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What pytest prints."""
+        return f"{self.theme} {self.number}: {self.told['story']}"
+
+    @property
+    def register(self) -> str:
+        """The register's tables as text, by which stories are told together."""
+        return json.dumps(self.told.get("register", {}), sort_keys=True)
+
+    def own(self, text: str) -> str:
+        """An id made this story's own."""
+        return f"{self.theme}{self.number}.{text}" if text else text
+
+    def time(self, offset: str, place: int) -> datetime:
+        """``+5m`` into the story."""
+        number, unit = re.fullmatch(r"\+(\d+)([smh])", offset).groups()  # type: ignore[union-attr]
+        return BEGINNING + timedelta(days=10 * place) + timedelta(**{UNITS[unit]: int(number)})
+
+    def records(self, place: int) -> list[dict[str, Any]]:
+        """The records as a source would log them, with dotted keys."""
+        return [
+            {
+                "@timestamp": self.time(record["at"], place).isoformat().replace("+00:00", "Z"),
+                "event.id": f"{self.theme}/{self.number}/{index}",
+                **{
+                    name: self.own(value) if name in IDS and isinstance(value, str) else value
+                    for name, value in record["set"].items()
+                },
+            }
+            for index, record in enumerate(self.told["records"])
+        ]
+
+
+STORIES = [
+    Story(path.stem, number, told)
+    for path in sorted((ROOT.path / "tests" / "joining").glob("*.json"))
+    for number, told in enumerate(json.loads(path.read_text())["stories"], 1)
+]
+WHOLE = [story for story in STORIES if "until" not in story.told]
+SETTLING = [story for story in STORIES if "until" in story.told]
+
+
+@dataclass(frozen=True)
+class Told:
+    """A story as judged: its events in the story's order, and the chains by id and first record."""
+
+    events: list[Mapping[str, Any]]
+    chains: list[Mapping[str, Any]]
+
+
+@cache
+def judged(register: str, order: str) -> dict[str, Told]:
+    """All stories that share a register, judged in one call, their records in one of several orders."""
+    stories = [story for story in WHOLE if story.register == register]
+    records = [(story.name, record) for place, story in enumerate(stories) for record in story.records(place)]
+    places = ORDERS[order](range(len(records)))
+    judgement = judge(
+        [records[place][1] for place in places],
+        rules=[],
+        register=Register.of(json.loads(register)),
+        vocabulary=VOCABULARY,
+        sources=SourceMaps.load(ROOT.sources),
+    )
+    by_place = dict(zip(places, judgement.events, strict=True))
+    told: dict[str, Told] = {story.name: Told([], []) for story in stories}
+    for place, (name, _) in enumerate(records):
+        told[name].events.append(by_place[place])
+    for name, tale in told.items():
+        mine = {event["chain.id"] for event in tale.events if event.get("chain.id")}
+        told[name] = Told(tale.events, [chain for chain in judgement.chains if chain["chain.id"] in mine])
+    return told
+
+
+def parted(events: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+    """Which records share a chain, in the order of their first record."""
+    chains: dict[Any, list[int]] = {}
+    for index, event in enumerate(events):
+        chains.setdefault(event.get("chain.id"), []).append(index)
+    return list(chains.values())
+
+
+def wrongs(expected: Any, got: Any) -> bool:
+    """Whether a chain's fact differs from what the story says."""
+    if isinstance(expected, dict):
+        return not set(expected["has"]) <= set(got or ()) or bool(set(expected["lacks"]) & set(got or ()))
+    return bool(expected != got) or isinstance(expected, bool) != isinstance(got, bool)
