@@ -1,0 +1,176 @@
+"""What a source map must keep to beyond its form: fields that exist, a record given once, blindness that is true."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from backends.errors import Mistake
+from backends.marked_yaml import MarkedYaml
+
+CONCEPTS: Mapping[str, tuple[str, ...]] = {
+    "prompt": ("chain.prompt.id", "chain.prompt.hash", "chain.prompt.length", "chain.prompt.text"),
+    "user": ("user.id", "user.name", "user.email"),
+    "agent": ("gen_ai.agent.id", "gen_ai.agent.name"),
+    "act": ("oauth.act.sub", "oauth.act.chain", "oauth.act.depth", "oauth.act.present"),
+    "scope": ("oauth.scope.requested", "oauth.scope.granted", "oauth.scope.presented"),
+    "required_scope": ("oauth.scope.required",),
+    "audience": ("oauth.token.audience", "oauth.resource"),
+    "response": ("chain.response.hash", "chain.response.text", "mcp.tool.result.bytes"),
+    "arguments": ("gen_ai.tool.call.arguments", "gen_ai.tool.call.arguments_hash"),
+    "correlation": ("trace.id", "transaction.id"),
+    "proxy": ("chain.via_proxy",),
+    "token": ("oauth.token.id",),
+    "token_hash": ("oauth.token.hash",),
+    "expiry": ("oauth.token.expires_at", "oauth.token.expires_in"),
+    "client": ("oauth.client.id",),
+    "tool": ("gen_ai.tool.name",),
+    "server": ("mcp.server.name", "mcp.server.id", "mcp.server.uri"),
+    "definition": ("mcp.tool.definition.hash",),
+    "decision": ("mcp.tool.decision",),
+    "conversation": ("gen_ai.conversation.id",),
+    "auth": ("mcp.server.auth",),
+    "exposure": ("mcp.server.exposure",),
+    "address": ("source.ip",),
+}
+"""The fields by which a record would say a concept."""
+
+_SET_BY_ASSEMBLY = frozenset({"@timestamp", "chain.stage", "event.dataset"})
+
+
+def check(marked: MarkedYaml, form: Draft202012Validator, fields: Mapping[str, tuple[str, bool]]) -> list[Mistake]:
+    """All mistakes of one map.
+
+    Args:
+        marked: the file.
+        form: validator of ``source-map.schema.json``.
+        fields: by dotted name, kind and whether it is an array, of what a source may send.
+    """
+    wrong = [marked.mistake(*_place(error)) for error in form.iter_errors(marked.data)]
+    if wrong:
+        return wrong
+    data = marked.data
+    stem = re.sub(r".*[\\/]|\.yml$", "", marked.file)
+    if data["source"] != stem:
+        wrong.append(marked.mistake(["source"], f"the map is called '{data['source']}' and its file '{stem}.yml'"))
+    kinds: dict[str, Any] = data.get("kinds", {})
+    for path, name in _fields_named(data):
+        if name in _SET_BY_ASSEMBLY:
+            wrong.append(marked.mistake(path, f"'{name}' is set from the kind's stage, time and map: leave it out"))
+        elif name not in fields:
+            wrong.append(marked.mistake(path, f"the schema has no field '{name}' that a source may send{_near(name, fields)}"))
+    wrong += [
+        marked.mistake(path, f"the regular expression '{pattern}' cannot be read: {why}")
+        for path, pattern, why in _broken_patterns(data, ())
+    ]
+    for name, kind in kinds.items():
+        wrong += _check_takes(marked, name, kind, kinds)
+    wrong += _check_blindness(marked, data.get("never", {}), kinds)
+    if not wrong and (circle := _circle(kinds)):
+        wrong.append(marked.mistake(["kinds", circle[0]], f"records cannot take from each other in a circle: {' ← '.join(circle)}"))
+    both = set(data["ids"]["issued"]) & set(data["ids"]["client"])
+    wrong += [marked.mistake(["ids", "client"], f"'{name}' is issued and set by the client at once") for name in sorted(both)]
+    return wrong
+
+
+def order(kinds: Mapping[str, list[str]]) -> list[str]:
+    """Kinds so that each comes after those that it takes from; what is in a circle is left out."""
+    done: list[str] = []
+    while ready := [name for name, needs in kinds.items() if name not in done and set(needs) <= set(done)]:
+        done += ready
+    return done
+
+
+def _circle(kinds: Mapping[str, Any]) -> list[str]:
+    needs = {name: [t["from"] for t in kind.get("takes", ())] for name, kind in kinds.items()}
+    return sorted(set(needs) - set(order(needs)))
+
+
+def _check_takes(marked: MarkedYaml, name: str, kind: Mapping[str, Any], kinds: Mapping[str, Any]) -> Iterator[Mistake]:
+    for index, takes in enumerate(kind.get("takes", ())):
+        path = ["kinds", name, "takes", index]
+        other = kinds.get(takes["from"])
+        if other is None or "ignored" in other:
+            yield marked.mistake([*path, "from"], f"there is no kind '{takes['from']}' to take from")
+            continue
+        mine, theirs = _values(kind), _values(other)
+        for word in ("same", "compatible", "agree"):
+            for left, right in takes.get(word, {}).items():
+                if left not in mine | _given(kind):
+                    yield marked.mistake([*path, word, left], f"'{left}' is no field or mark of '{name}'")
+                if right not in theirs | _given(other):
+                    yield marked.mistake([*path, word, left], f"'{right}' is no field or mark of '{takes['from']}'")
+        for field in takes.get("gives", ()):
+            if field not in theirs | _given(other):
+                yield marked.mistake([*path, "gives"], f"'{takes['from']}' has no '{field}' to give")
+        if takes["when"] in {"inside", "around"}:
+            spans, of = (kind, name) if takes["when"] == "inside" else (other, takes["from"])
+            if "event.duration" not in spans["fields"]:
+                yield marked.mistake([*path, "when"], f"'{of}' needs event.duration, or it has no interval")
+
+
+def _check_blindness(marked: MarkedYaml, never: Mapping[str, Any], kinds: Mapping[str, Any]) -> Iterator[Mistake]:
+    for stage, concepts in never.items():
+        said: dict[str, str] = {}
+        for name, kind in kinds.items():
+            if kind.get("stage") == stage:
+                said |= dict.fromkeys(_values(kind) | _given(kind), name)
+        for concept in concepts:
+            for field in CONCEPTS[concept]:
+                if field in said:
+                    yield marked.mistake(
+                        ["never", stage],
+                        f"'{stage}' is said never to tell '{concept}', and the kind '{said[field]}' gives {field}",
+                    )
+
+
+def _values(kind: Mapping[str, Any]) -> set[str]:
+    return set(kind.get("fields", {})) | set(kind.get("marks", {}))
+
+
+def _given(kind: Mapping[str, Any]) -> set[str]:
+    return {field for takes in kind.get("takes", ()) for field in takes.get("gives", ())}
+
+
+def _fields_named(data: Mapping[str, Any]) -> Iterator[tuple[list[str | int], str]]:
+    for trust in ("issued", "client"):
+        for index, name in enumerate(data["ids"][trust]):
+            yield ["ids", trust, index], name
+    for kind, shape in data.get("kinds", {}).items():
+        for name in shape.get("fields", {}):
+            yield ["kinds", kind, "fields", name], name
+
+
+def _broken_patterns(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+    if isinstance(value, Mapping):
+        pattern = value.get("pattern")
+        if isinstance(pattern, str):
+            try:
+                groups = re.compile(pattern).groups
+                if "of" in value and not groups:
+                    yield (*path, "pattern"), pattern, "it has no group to capture"
+            except re.error as wrong:
+                yield (*path, "pattern"), pattern, str(wrong)
+        for key, inner in value.items():
+            yield from _broken_patterns(inner, (*path, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _broken_patterns(inner, (*path, index))
+
+
+def _near(name: str, fields: Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(name, fields, n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def _place(error: Any) -> tuple[list[str | int], str]:
+    """Path and sentence of the deepest cause: what a oneOf would have wanted, not that none fitted."""
+    while error.context:
+        error = max(error.context, key=lambda inner: len(inner.absolute_path))
+    where = "/".join(map(str, error.absolute_path)) or "the map"
+    message = error.message if len(error.message) < 200 else error.message[:200] + "…"  # noqa: PLR2004
+    return list(error.absolute_path), f"{where}: {message}"
