@@ -73,9 +73,9 @@ class Field:
     @classmethod
     def of(cls, name: str, leaf: Mapping[str, Any]) -> Field:
         """Read one leaf of a schema, ``{"type": [...], "description": ..., "x-...": ...}``."""
-        array = "array" in leaf["type"]
+        array = "array" in _types(leaf)
         shape = leaf["items"] if array else leaf
-        kind = _KINDS[next(t for t in shape["type"] if t != "null")]
+        kind = _KINDS[next(t for t in _types(shape) if t != "null")]
         stages = leaf["x-stages"]
         return cls(
             name=name,
@@ -140,6 +140,11 @@ class Vocabulary:
     def closest(self, name: str) -> str | None:
         """The declared name that an unknown one was probably meant to be."""
         return closest(name, self.fields)
+
+
+def _types(shape: Mapping[str, Any]) -> list[str]:
+    declared: str | list[str] = shape["type"]
+    return [declared] if isinstance(declared, str) else declared
 
 
 def leaves(schema: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:

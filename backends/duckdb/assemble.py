@@ -251,9 +251,14 @@ def _event(source: SourceMap) -> str:
     return f"json_merge_patch('{{}}', to_json({_struct(tree)}))"
 
 
-def _struct(tree: Mapping[str, Any]) -> str:
-    members = (f"{quoted(key)}: {_struct(v) if isinstance(v, Mapping) else v}" for key, v in tree.items())
-    return "{" + ", ".join(members) + "}"
+def _struct(tree: Mapping[str, Any], *, optional: bool = False) -> str:
+    members = (f"{quoted(k)}: {_struct(v, optional=True) if isinstance(v, Mapping) else v}" for k, v in tree.items())
+    struct = "{" + ", ".join(members) + "}"
+    return f"CASE WHEN {' OR '.join(f'{leaf} IS NOT NULL' for leaf in _leaves(tree))} THEN {struct} END" if optional else struct
+
+
+def _leaves(tree: Mapping[str, Any]) -> list[str]:
+    return [leaf for v in tree.values() for leaf in (_leaves(v) if isinstance(v, Mapping) else [v])]
 
 
 def _report(connection: duckdb.DuckDBPyConnection, source: SourceMap, reader: LineReader) -> AssemblyReport:

@@ -105,8 +105,7 @@ def _test(field: Field, value: Any) -> Callable[[str], str]:  # noqa: PLR0911 - 
     if isinstance(value, SigmaNumber):
         return lambda at: f"TRY_CAST({at} AS DOUBLE) = {value.number}"
     if isinstance(value, SigmaCompareExpression):
-        operator = value.op.value if hasattr(value.op, "value") else value.op
-        symbol = {"lt": "<", "lte": "<=", "gt": ">", "gte": ">="}.get(str(operator), str(operator))
+        symbol = {"LT": "<", "LTE": "<=", "GT": ">", "GTE": ">="}[value.op.name]
         return lambda at: f"TRY_CAST({at} AS DOUBLE) {symbol} {value.number.number}"
     if isinstance(value, SigmaCIDRExpression):
         network = ipaddress.ip_network(value.cidr)

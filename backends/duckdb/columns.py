@@ -61,7 +61,7 @@ def _json_path(path: tuple[str, ...]) -> str:
 def parsed(source: str, vocabulary: Vocabulary) -> str:
     """SELECT of ``line, file, offset, number, t`` where ``t`` is the typed record, NULL when the line is no JSON."""
     spec = json.dumps(tree(vocabulary))
-    return f"SELECT line, file, \"offset\", number, TRY(json_transform(line, {text(spec)})) AS t FROM {source}"
+    return f"SELECT line, hash(line) AS line_hash, file, \"offset\", number, TRY(json_transform(line, {text(spec)})) AS t FROM {source}"
 
 
 def flat(source: str, vocabulary: Vocabulary) -> str:
@@ -78,7 +78,7 @@ def flat(source: str, vocabulary: Vocabulary) -> str:
     )
     derived_roots = " OR ".join(f"{_at(f.path)} IS NOT NULL" for f in vocabulary.derived.values())
     return (
-        'SELECT file, "offset", number, t[\'countersign\'][\'records\'] AS provenance,\n'
+        'SELECT file, "offset", number, line_hash, t[\'countersign\'][\'records\'] AS provenance,\n'
         f"  {_careful(vocabulary)} AS careful,\n"
         f"  CASE WHEN {derived_roots} THEN {arrived} ELSE 0::UBIGINT END AS arrived,\n  "
         + ",\n  ".join(columns)

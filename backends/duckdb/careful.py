@@ -1,0 +1,132 @@
+"""The careful reader: lines that the typed pass could not read plainly, one at a time, in Python.
+
+It says what is wrong with a line, or writes the record in plain nested form so that the typed pass reads it like any
+other. Only suspect lines come here: broken JSON, duplicate keys, dotted names, values of another type.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from backends.absence import WrongType, absent, flatten, normalise
+from backends.duckdb.lines import BadLine, LogFile, read_lines
+from backends.vocabulary import Vocabulary
+
+Suspect = tuple[int, int, int, str | None]
+"""(file index, byte offset, line number, provenance as JSON text where the line was assembled from others)."""
+
+DEEPEST = 200
+"""Nesting that no log needs; deeper lines are set aside before a parser recurses into them."""
+
+
+class Doubtful(ValueError):  # noqa: N818 - says what is wrong with the line
+    """The line can't be read; the message says why."""
+
+
+def read_carefully(
+    files: Mapping[int, LogFile], suspects: Sequence[Suspect], settled: Path, vocabulary: Vocabulary
+) -> list[BadLine]:
+    """Write the records that can be read to ``settled``, a plain line each; return the lines that can't.
+
+    Args:
+        files: inputs by index.
+        suspects: in ascending order of file and offset.
+        settled: JSONL to write; each line carries ``countersign.records``, its place in the log.
+        vocabulary: the event fields.
+    """
+    bad: list[BadLine] = []
+    with settled.open("wb") as out:
+        for (file, offset, number, provenance), line in _lines(files, suspects):
+            try:
+                record = plain(line, vocabulary)
+            except (Doubtful, WrongType) as doubt:
+                bad.append(BadLine(file, number, offset, len(line), str(doubt)))
+                continue
+            place = json.loads(provenance) if provenance else [[file, offset]]
+            record["countersign"] = {"records": place}
+            out.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n")
+    return bad
+
+
+def _lines(files: Mapping[int, LogFile], suspects: Sequence[Suspect]) -> Iterator[tuple[Suspect, bytes]]:
+    for file, group in groupby(suspects, key=lambda suspect: suspect[0]):
+        some = list(group)
+        lines = read_lines(files[file], [(offset, 0) for _, offset, _, _ in some])
+        for suspect, (_, line) in zip(some, lines, strict=True):
+            yield suspect, line
+
+
+def plain(line: bytes, vocabulary: Vocabulary) -> dict[str, Any]:
+    """One line as a nested record of known fields in their own types.
+
+    Raises:
+        Doubtful: no JSON object, a duplicate key, nested too deep, or without a time.
+        WrongType: a known field holds what it cannot hold.
+    """
+    if _depth(line) > DEEPEST:
+        raise Doubtful(f"it is nested more than {DEEPEST} deep")
+    try:
+        record = json.loads(line, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except UnicodeDecodeError as broken:
+        raise Doubtful(f"byte {broken.start + 1} of the line is not UTF-8") from None
+    except json.JSONDecodeError as broken:
+        raise Doubtful(f"it is not JSON: {broken.msg.lower()} at character {broken.pos + 1}") from None
+    except RecursionError:
+        raise Doubtful(f"it is nested more than {DEEPEST} deep") from None
+    if not isinstance(record, dict):
+        raise Doubtful("it is not a JSON object")
+    sent = flatten(record, vocabulary)
+    known = normalise(sent, vocabulary)
+    if "@timestamp" not in known:
+        raise Doubtful("it has no @timestamp, so nothing can be placed in time")
+    nested: dict[str, Any] = {}
+    for name, value in known.items():
+        _put(nested, name, value)
+    for name, value in sent.items():  # a derived field that arrived: that it did is counted, what it said is not read
+        field = vocabulary.fields[name]
+        if field.derived and not absent(value):
+            _put(nested, name, ["arrived"] if field.array else "arrived")
+    return nested
+
+
+def _put(nested: dict[str, Any], name: str, value: Any) -> None:
+    *parents, leaf = name.split(".")
+    node = nested
+    for key in parents:
+        node = node.setdefault(key, {})
+    node[leaf] = value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise Doubtful(f"the key {key[:80]!r} occurs twice in one object")
+        found[key] = value
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise Doubtful(f"{name} is not JSON")
+
+
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
+
+
+def _depth(line: bytes) -> int:
+    """The deepest nesting, counted without recursion."""
+    if line.count(b"{") + line.count(b"[") <= DEEPEST:
+        return 0
+    deepest = depth = 0
+    for byte in _STRINGS.sub(b"", line):
+        if byte in b"{[":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in b"}]":
+            depth -= 1
+    return deepest

@@ -1,0 +1,354 @@
+"""The road on DuckDB: lines → facts and verdicts in one pass → chains → chain verdicts → what fired.
+
+The pass keeps one narrow row a record (`ev`): hashes of ids, a few booleans, and one bit a rule. Texts are not kept; a
+record that fired is read again by its place (`Engine.details`).
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from backends.duckdb import register
+from backends.duckdb.careful import read_carefully
+from backends.duckdb.columns import flat, quoted, text
+from backends.duckdb.lines import BadLine, LineReader, LogFile, read_lines
+from backends.vocabulary import Vocabulary
+
+VIEWS = Path(__file__).parent / "views"
+STAGES = ("prompt", "decision", "tool_call", "tool_response", "token", "consent", "access", "change")
+CONCEPTS = (
+    *("prompt", "user", "agent", "scope", "response", "correlation", "arguments", "act", "audience", "proxy"),
+    *("token", "server", "outcome", "actor"),
+)
+WORD = 63
+"""Rules a column: one bit each in a UBIGINT, the highest left free."""
+
+
+@dataclass(frozen=True)
+class EventRule:
+    """A compiled single-record rule: its name, its SQL over the event view, and the fields its findings group by."""
+
+    name: str
+    sql: str
+    group_by: tuple[str, ...] = ()
+    period_us: int = 3_600_000_000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a run may take and assume.
+
+    Attributes:
+        lookback_us: records further apart than this do not join, microseconds.
+        memory: DuckDB's own limit, such as ``700MB``.
+        threads: worker threads.
+    """
+
+    lookback_us: int = 24 * 3600 * 1_000_000
+    memory: str = "700MB"
+    threads: int = 2
+
+
+@dataclass
+class Engine:
+    """One run. Use it as a context: it holds a temporary folder.
+
+    Attributes:
+        vocabulary: the event fields.
+        tables: the register's tables.
+        never: (dataset, stage, blind concepts) of the source maps.
+        client_ids: (dataset, dotted id) that a client may set.
+        rules: compiled single-record rules, in the order of their bits.
+    """
+
+    vocabulary: Vocabulary
+    tables: register.Tables = field(default_factory=dict)
+    never: Sequence[tuple[str, str, Sequence[str]]] = ()
+    client_ids: Sequence[tuple[str, str]] = ()
+    rules: Sequence[EventRule] = ()
+    limits: Limits = Limits()
+    progress: Callable[[int], None] = lambda _read: None
+    bad: list[BadLine] = field(default_factory=list)
+    lines: int = 0
+    bytes: int = 0
+    files: dict[int, LogFile] = field(default_factory=dict)
+
+    def __enter__(self) -> Engine:
+        """Open the database and load the register."""
+        self.folder = tempfile.TemporaryDirectory(prefix="countersign-")
+        self.connection = duckdb.connect(str(Path(self.folder.name) / "scan.duckdb"))
+        run = self.connection.execute
+        run(f"SET threads = {int(self.limits.threads)}")
+        run(f"SET memory_limit = {text(self.limits.memory)}")
+        run(f"SET temp_directory = {text(self.folder.name + '/spill')}")
+        run("SET preserve_insertion_order = false")
+        run("SET TimeZone = 'UTC'")
+        run(f"SET VARIABLE lookback = {int(self.limits.lookback_us)}")
+        register.load(self.connection, self.tables)
+        for statement in _statements("macros.sql"):
+            run(statement)
+        run("CREATE TEMP TABLE source_never(dataset VARCHAR, stage VARCHAR, concepts VARCHAR[])")
+        if self.never:
+            self.connection.executemany("INSERT INTO source_never VALUES (?, ?, ?)", [[d, s, list(c)] for d, s, c in self.never])
+        run(_bit_macros())
+        run("CREATE SEQUENCE rids START 1")
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        """Close the database and remove the temporary folder."""
+        self.connection.close()
+        self.folder.cleanup()
+
+    def ingest(self, files: Sequence[LogFile]) -> None:
+        """Read the files; suspect lines are settled by the careful reader and join the rest."""
+        self.files.update({file.index: file for file in files})
+        self._read(files, first=True)
+        suspects = self.connection.execute(
+            'SELECT file, "offset", number, provenance FROM ev WHERE careful ORDER BY file, "offset"',
+        ).fetchall()
+        if not suspects:
+            return
+        self.connection.execute("DELETE FROM ev WHERE careful")
+        settled = Path(self.folder.name) / "settled.jsonl"
+        self.bad += read_carefully(self.files, suspects, settled, self.vocabulary)
+        index = max(self.files) + 1
+        self.files[index] = LogFile(index, settled, "(settled)")
+        lines, size = self.lines, self.bytes
+        self._read([self.files[index]], first=False)
+        self.lines, self.bytes = lines, size
+        left = self.connection.execute("SELECT provenance FROM ev WHERE careful").fetchall()
+        for (provenance,) in left:  # the careful reader wrote it plainly: what is still not plain is set aside
+            file, offset = json.loads(provenance)[0]
+            self.bad.append(BadLine(file, 0, offset, 0, "the record could not be read"))
+        self.connection.execute("DELETE FROM ev WHERE careful")
+
+    def _read(self, files: Sequence[LogFile], *, first: bool) -> None:
+        reader = LineReader(files, progress=self.progress if first else lambda _read: None)
+        lines = reader.reader()
+        self.connection.register("lines", lines)
+        into = "CREATE TABLE ev AS" if first else "INSERT INTO ev"
+        self.connection.execute(f"{into} {self.pass_sql()}")
+        self.connection.unregister("lines")
+        self.bad += reader.bad
+        self.lines += reader.lines
+        self.bytes += reader.bytes
+
+    def events_sql(self, source: str = "lines", where: str = "") -> str:
+        """The event view over the lines of ``source``."""
+        view = (VIEWS / "events.sql").read_text(encoding="utf-8")
+        return f"WITH flat AS (SELECT * FROM ({flat(source, self.vocabulary)}) {where})\nSELECT * FROM ({view})"
+
+    def pass_sql(self) -> str:
+        """The one pass: facts, rule bits and the narrow columns that joining needs."""
+        words = [self.rules[at : at + WORD] for at in range(0, len(self.rules), WORD)]
+        bits = [
+            " | ".join(f"(({rule.sql})::UBIGINT << {bit})" for bit, rule in enumerate(word)) + f" AS hits{number}"
+            for number, word in enumerate(words)
+        ] or ["0::UBIGINT AS hits0"]
+        specs = self.group_specs()
+        any_hit = " OR ".join(f"hits{number} <> 0" for number in range(len(bits)))
+        groups = [
+            f"CASE WHEN {any_hit} THEN {_group_hash(spec, self.vocabulary)} END AS g{number}"
+            for number, spec in enumerate(specs)
+        ]
+        client = {name: [d for d, n in self.client_ids if n == name] for _, name in self.client_ids}
+        narrow = _narrow(client)
+        return (
+            "SELECT nextval('rids') AS rid, file, \"offset\", number, careful, arrived, provenance, "
+            f"{', '.join(bits + groups + narrow)}\nFROM ({self.events_sql()})"
+        )
+
+    def group_specs(self) -> list[tuple[str, ...]]:
+        """Distinct tuples of event fields that findings are grouped by; ``chain.id`` is added after joining."""
+        seen = dict.fromkeys(_spec(rule) for rule in self.rules)
+        return list(seen)
+
+    def join(self) -> None:
+        """Cut idle keys, place every record in its chain, and build the chain view."""
+        run = self.connection.execute
+        copies = run("SELECT count(*) - count(DISTINCT identity) FROM ev").fetchone()
+        self.copies = int(copies[0]) if copies else 0
+        if self.copies:  # a line delivered twice is one record
+            run("DELETE FROM ev WHERE rid NOT IN (SELECT min(rid) FROM ev GROUP BY identity)")
+        for key in ("p", "t", "x", "c", "h", "r"):
+            self._cut(key)
+        for name in ("joining.sql", "chain.sql"):
+            for statement in _statements(name):
+                run(statement)
+
+    def _cut(self, key: str) -> None:
+        """A key idle longer than the lookback starts a new chain: its later sessions get a hash of their own."""
+        run = self.connection.execute
+        lookback = int(self.limits.lookback_us)
+        run(
+            f"CREATE OR REPLACE TEMP TABLE long_keys AS SELECT {key} FROM ev WHERE {key} IS NOT NULL "
+            f"GROUP BY {key} HAVING max(ts) - min(ts) > {lookback}",
+        )
+        found = run("SELECT count(*) FROM long_keys").fetchone()
+        if not found or not found[0]:
+            return
+        run(
+            f"UPDATE ev SET {key} = hash({key}, cut.session) FROM (SELECT rid, sum(idle) OVER "
+            f"(PARTITION BY {key} ORDER BY ts, identity ROWS UNBOUNDED PRECEDING) AS session FROM (SELECT rid, {key}, ts, identity, "
+            f"(ts - lag(ts) OVER (PARTITION BY {key} ORDER BY ts, identity) > {lookback})::INTEGER AS idle "
+            f"FROM ev WHERE {key} IN (SELECT {key} FROM long_keys))) cut WHERE cut.rid = ev.rid AND cut.session > 0",
+        )
+
+    def chain_hits(self, rules: Sequence[tuple[str, str]]) -> dict[str, list[int]]:
+        """Chain keys that each chain rule fires for; rules are (name, SQL over the chain view)."""
+        if not rules:
+            return {}
+        columns = ", ".join(f"({sql})::BOOLEAN AS {quoted(name)}" for name, sql in rules)
+        view = f"SELECT *, CASE WHEN len(blind) > 0 THEN blind END AS \"chain.blind\" FROM chains"
+        any_of = " OR ".join(quoted(name) for name, _ in rules)
+        rows = self.connection.execute(
+            f"SELECT chain, {', '.join(quoted(name) for name, _ in rules)} FROM (SELECT chain, {columns} FROM ({view})) WHERE {any_of} ORDER BY chain",
+        ).fetchall()
+        return {name: [row[0] for row in rows if row[at + 1]] for at, (name, _) in enumerate(rules)}
+
+    def details(self, rids: Iterable[int]) -> dict[int, dict[str, Any]]:
+        """The full records, facts included, of the given rows: the second read, of these lines only.
+
+        Returns:
+            rid → flat record; times are microseconds; ``countersign.places`` lists (file, offset) of what was logged.
+        """
+        self.connection.execute("CREATE OR REPLACE TEMP TABLE wanted(rid BIGINT)")
+        wanted = sorted(set(rids))
+        if not wanted:
+            return {}
+        self.connection.execute("INSERT INTO wanted SELECT unnest($1::BIGINT[])", [wanted])
+        rows = self.connection.execute(
+            'SELECT rid, file, "offset", provenance FROM ev JOIN wanted USING (rid) ORDER BY file, "offset"',
+        ).fetchall()
+        picked = Path(self.folder.name) / "picked.jsonl"
+        places: list[tuple[int, list[tuple[int, int]]]] = []
+        by_file: dict[int, list[tuple[int, int, str | None]]] = {}
+        for rid, file, offset, provenance in rows:
+            by_file.setdefault(file, []).append((rid, offset, provenance))
+        with picked.open("wb") as out:
+            for file, found in by_file.items():
+                lines = read_lines(self.files[file], [(offset, 0) for _, offset, _ in found])
+                for (rid, offset, provenance), (_, line) in zip(found, lines, strict=True):
+                    out.write(line + b"\n")
+                    origin = [tuple(p) for p in json.loads(provenance)] if provenance else [(file, offset)]
+                    places.append((rid, origin))  # type: ignore[arg-type]
+        reader = LineReader([LogFile(0, picked, "(picked)")])
+        lines_again = reader.reader()
+        self.connection.register("lines", lines_again)
+        names = [f.name for f in self.vocabulary.fields.values()]
+        columns = ", ".join(quoted(name) for name in names)
+        result = self.connection.execute(f"SELECT number, {columns} FROM ({self.events_sql()})")
+        records: dict[int, dict[str, Any]] = {}
+        for number, *values in result.fetchall():
+            rid, origin = places[number - 1]
+            records[rid] = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+            records[rid]["countersign.places"] = origin
+        self.connection.unregister("lines")
+        return records
+
+
+def _spec(rule: EventRule) -> tuple[str, ...]:
+    return tuple(name for name in rule.group_by if not name.startswith("chain.id"))
+
+
+def _group_hash(spec: tuple[str, ...], vocabulary: Vocabulary) -> str:
+    parts = [f"lower({quoted(name)}::VARCHAR)" for name in spec if name in vocabulary.fields]
+    return f"hash({', '.join(parts)})" if parts else "0::UBIGINT"
+
+
+def _narrow(client: Mapping[str, Sequence[str]]) -> list[str]:
+    """The columns of `ev` that joining and the chain view read."""
+
+    def claimed(name: str) -> str:
+        datasets = client.get(name, ())
+        listed = ", ".join(text(dataset) for dataset in datasets)
+        return f"coalesce(\"event.dataset\", 'countersign') IN ({listed})" if datasets else "false"
+
+    def key(kind: str, value: str) -> str:
+        return f"CASE WHEN {value} IS NOT NULL THEN hash({text(kind)}, {value}) END"
+
+    concept_bits = " | ".join(
+        f"(coalesce(list_contains(\"event.blind\", {text(concept)}), false)::UINTEGER << {bit})"
+        for bit, concept in enumerate(CONCEPTS)
+    )
+    stages = ", ".join(text(stage) for stage in STAGES)
+    return [
+        "hash(line_hash) AS identity",
+        '"@timestamp" AS ts',
+        f"list_position([{stages}], stage)::UTINYINT AS stage",
+        key("p", '"chain.prompt.id"') + " AS p",
+        key("t", '"trace.id"') + " AS t",
+        key("x", '"transaction.id"') + " AS x",
+        'CASE WHEN "gen_ai.tool.call.id" IS NOT NULL AND coalesce("gen_ai.conversation.id", "gen_ai.agent.id") IS NOT NULL '
+        "THEN hash('c', coalesce(\"gen_ai.conversation.id\", \"gen_ai.agent.id\"), \"gen_ai.tool.call.id\") END AS c",
+        key("h", '"oauth.token.hash"') + " AS h",
+        key("r", '"http.request.id"') + " AS r",
+        claimed("chain.prompt.id") + " AS p_client",
+        claimed("trace.id") + " AS t_client",
+        claimed("transaction.id") + " AS x_client",
+        claimed("gen_ai.tool.call.id") + " AS c_client",
+        'CASE WHEN "user.key" IS NOT NULL THEN hash(key_kind, "user.key") END AS person',
+        "hash(key_kind) AS person_kind",
+        key("agent", 'lower("gen_ai.agent.id")') + " AS agent",
+        key("agent", 'lower("chain.agent.parent_id")') + " AS agent_parent",
+        "CASE WHEN \"oauth.act.sub\" IS NOT NULL OR \"oauth.act.chain\" IS NOT NULL THEN list_transform("
+        "list_append(coalesce(\"oauth.act.chain\", []), \"oauth.act.sub\"), lambda a: hash('agent', lower(a))) END AS act",
+        key("span", '"span.id"') + " AS span",
+        key("span", '"span.parent_id"') + " AS parent",
+        key("token", '"oauth.token.id"') + " AS token",
+        key("token", '"oauth.token.parent_id"') + " AS token_parent",
+        key("server", 'lower(coalesce("mcp.server.name", "mcp.server.uri"))') + " AS server",
+        key("system", 'lower("service.target.name")') + " AS system",
+        'coalesce("user.id", "user.name", "user.email") IS NOT NULL AS human',
+        'coalesce("user.id", "user.name", "user.email", "user.effective.id", "user.effective.name") IS NOT NULL AS actor_known',
+        "coalesce(lower(\"chain.operation\") IN ('write', 'create', 'delete', 'admin'), false) AS is_write",
+        'coalesce("gen_ai.agent.id", "oauth.act.sub", client_agent, service_agent, effective_agent) IS NOT NULL AS by_agent',
+        'coalesce("gen_ai.agent.id", "oauth.act.sub") IS NOT NULL AS names_agent',
+        'coalesce("chain.response.hash" IS NOT NULL OR "error.type" IS NOT NULL OR "error.code" IS NOT NULL '
+        "OR lower(\"event.outcome\") = 'failure', false) AS answered",
+        "coalesce(lower(\"mcp.tool.decision\") = 'deny', false) AS denied",
+        'coalesce("chain.cancelled", false) AS cancelled',
+        "coalesce(lower(\"mcp.task.status\") IN ('working', 'input_required', 'submitted', 'running', 'cancelled'), false) AS running",
+        "list_position(['user', 'schedule', 'tool_output', 'agent'], lower(\"chain.prompt.origin\")) AS origin_code",
+        "CASE WHEN origin_code >= 3 THEN 3 ELSE origin_code END AS origin",
+        "coalesce(\"oauth.scope.risk\" = 'read', false) AS read_scope",
+        'coalesce("mcp.tool.annotations.read_only", false) AS read_only_tool',
+        'coalesce("oauth.scope.granted", "oauth.scope.presented") IS NOT NULL OR stage = \'consent\' '
+        "OR lower(\"mcp.tool.decision\") = 'allow' AS granted",
+        "coalesce(\"mcp.server.party\" = 'third', false) AS third_party",
+        "coalesce(lower(\"chain.resource.classification\") = 'restricted', false) AS restricted",
+        '"oauth.token.audience_match" AS audience_match',
+        f"CASE WHEN \"event.blind\" IS NULL THEN 0::UINTEGER ELSE {concept_bits} END AS blind",
+    ]
+
+
+def _bit_macros() -> str:
+    stages = " | ".join(
+        f"(coalesce(list_contains(stages, {text(stage)}), false)::UINTEGER << {bit + 1})" for bit, stage in enumerate(STAGES)
+    )
+    # coverage says that a stage is onboarded: then one source's inability at another stage is no excuse
+    excused = {"prompt": 1, "response": 4}
+    pairs = ", ".join(
+        f"CASE WHEN bits & {1 << bit} > 0"
+        + (f" AND covered & {1 << excused[concept]} = 0" if concept in excused else "")
+        + f" THEN stage || '.{concept}' END"
+        for bit, concept in enumerate(CONCEPTS)
+    )
+    return (
+        f"CREATE OR REPLACE TEMP MACRO stage_bits(stages) AS {stages};\n"
+        "CREATE OR REPLACE TEMP MACRO blind_pairs(stage, bits, covered) AS CASE WHEN coalesce(bits, 0) = 0 THEN [] "
+        f"ELSE list_filter([{pairs}], lambda pair: pair IS NOT NULL) END"
+    )
+
+
+def _statements(name: str) -> list[str]:
+    """The statements of a view file; no statement of ours holds a semicolon inside a string."""
+    script = (VIEWS / name).read_text(encoding="utf-8")
+    return [statement for statement in script.split(";\n") if statement.strip()]

@@ -1,0 +1,227 @@
+"""The DuckDB target: judge records by rules, as `scan` does, and say every fact on the way."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sigma.rule import SigmaRule
+
+from backends.duckdb import backend
+from backends.duckdb.engine import Engine, EventRule, Limits
+from backends.duckdb.lines import BadLine, LogFile
+from backends.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the source maps say that the engine needs.
+
+    Attributes:
+        never: (dataset, stage, concepts that this kind of record can never supply).
+        client_ids: (dataset, dotted id field that a client may set).
+    """
+
+    never: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+    client_ids: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass
+class Judgement:
+    """What came out.
+
+    Attributes:
+        events: flat records with every derived fact, in the order given; None where the record was rejected.
+        chains: flat chain records, each with ``countersign.members``: indices of its records.
+        event_hits: rule name → indices of the records it fires for.
+        chain_hits: rule name → ids of the chains it fires for.
+        rejected: index → reason.
+    """
+
+    events: list[dict[str, Any] | None]
+    chains: list[dict[str, Any]] = field(default_factory=list)
+    event_hits: dict[str, set[int]] = field(default_factory=dict)
+    chain_hits: dict[str, set[str]] = field(default_factory=dict)
+    rejected: dict[int, str] = field(default_factory=dict)
+
+
+def judge(
+    records: Sequence[Mapping[str, Any] | bytes],
+    *,
+    rules: Mapping[str, SigmaRule],
+    vocabulary: Vocabulary,
+    chain_vocabulary: Vocabulary,
+    register: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    sources: Sources = Sources(),  # noqa: B008 - frozen
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+) -> Judgement:
+    """Judge a few thousand records in one data set, on the same road as `scan`.
+
+    Args:
+        records: as logged, or the very bytes of a line.
+        rules: name → rule; ``service: chain`` rules are judged on chain records.
+        vocabulary: event fields. chain_vocabulary: chain fields.
+        register: the register's tables, None for none.
+        sources: blind concepts and untrusted ids by dataset.
+        limits: lookback, memory, threads.
+    """
+    event_rules, chain_rules = compile_rules(rules, vocabulary, chain_vocabulary)
+    with tempfile.TemporaryDirectory(prefix="countersign-") as folder:
+        path = Path(folder) / "records.jsonl"
+        lines = [r if isinstance(r, bytes) else json.dumps(r, ensure_ascii=False).encode() for r in records]
+        path.write_bytes(b"".join(line + b"\n" for line in lines))
+        starts = [0]
+        for line in lines:
+            starts.append(starts[-1] + len(line) + 1)
+        index = {offset: at for at, offset in enumerate(starts[:-1])}
+        with Engine(
+            vocabulary, register or {}, sources.never, sources.client_ids, event_rules, limits
+        ) as engine:
+            engine.ingest([LogFile(0, path, "records.jsonl")])
+            engine.join()
+            return _collect(engine, len(records), index, event_rules, chain_rules)
+
+
+def compile_rules(
+    rules: Mapping[str, SigmaRule], vocabulary: Vocabulary, chain_vocabulary: Vocabulary
+) -> tuple[list[EventRule], list[tuple[str, str]]]:
+    """Split by service and compile; raises `backend.Inexpressible`."""
+    events, chains = [], []
+    for name, rule in rules.items():
+        if rule.logsource.service == "chain":
+            chains.append((name, backend.expression(rule, chain_vocabulary)))
+        else:
+            events.append(EventRule(name, backend.expression(rule, vocabulary)))
+    return events, chains
+
+
+def _collect(
+    engine: Engine,
+    count: int,
+    index: Mapping[int, int],
+    event_rules: Sequence[EventRule],
+    chain_rules: Sequence[tuple[str, str]],
+) -> Judgement:
+    run = engine.connection.execute
+    judgement = Judgement([None] * count, event_hits={r.name: set() for r in event_rules})
+    words = [column for (column,) in run("SELECT column_name FROM (DESCRIBE ev) WHERE starts_with(column_name, 'hits')").fetchall()]
+    rows = run(f"SELECT rid, {', '.join(words)} FROM ev").fetchall()
+    details = engine.details(row[0] for row in rows)
+    place = {rid: index[details[rid]["countersign.places"][0][1]] for rid in details}
+    for rid, *bits in rows:
+        at = place[rid]
+        judgement.events[at] = shown(details[rid], engine.vocabulary)
+        for number, rule in enumerate(event_rules):
+            if bits[number // 63] >> (number % 63) & 1:
+                judgement.event_hits[rule.name].add(at)
+    members: dict[int, list[tuple[int, str]]] = defaultdict(list)
+    for rid, chain, source in run("SELECT rid, chain, source FROM placed").fetchall():
+        members[chain].append((rid, source))
+    ids: dict[int, str] = {}
+    for record in chain_records(engine, list(members), details):
+        chain = record.pop("countersign.chain")
+        ids[chain] = record["chain.id"]
+        record["countersign.members"] = sorted(place[rid] for rid, _ in members[chain])
+        for rid, source in members[chain]:
+            event = judgement.events[place[rid]]
+            if event is not None:
+                event.update({"chain.id": record["chain.id"], "chain.id_source": source})
+        judgement.chains.append(record)
+    hits = engine.chain_hits(chain_rules)
+    judgement.chain_hits = {name: {ids[chain] for chain in hits.get(name, ())} for name, _ in chain_rules}
+    judgement.rejected = {index[bad.offset]: bad.reason for bad in engine.bad if bad.offset in index}
+    return judgement
+
+
+SETS = {
+    "chain.users": "user.key",
+    "chain.effective_users": "user.effective.id",
+    "chain.agents": "gen_ai.agent.id",
+    "chain.servers": "mcp.server.name",
+    "chain.parties": "mcp.server.party",
+    "chain.tools": "gen_ai.tool.name",
+    "chain.systems": "service.target.name",
+    "chain.scopes": "oauth.scope.presented",
+    "chain.classifications": "chain.resource.classification",
+    "chain.prompt_origins": "chain.prompt.origin",
+}
+"""Sets of a chain record, collected only for chains that are shown, and the event field each collects."""
+
+KEYS = {"prompt": "chain.prompt.id", "trace": "trace.id", "transaction": "transaction.id", "tool_call": "gen_ai.tool.call.id"}
+
+
+def chain_records(
+    engine: Engine, chains: Sequence[int], details: Mapping[int, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Full chain records, their sets included, in order of start then id.
+
+    Args:
+        engine: after `join`.
+        chains: chain keys.
+        details: rid → full record, of every record of these chains that shall count for the sets.
+    """
+    run = engine.connection.execute
+    run("CREATE OR REPLACE TEMP TABLE shown_chains(chain UBIGINT)")
+    if chains:
+        run("INSERT INTO shown_chains SELECT unnest($1::UBIGINT[])", [list(chains)])
+    members: dict[int, list[int]] = defaultdict(list)
+    carriers: dict[int, tuple[int, str]] = {}
+    query = "SELECT chain, rid, kind, (p = chain OR t = chain OR x = chain OR c = chain) FROM link JOIN shown_chains USING (chain) ORDER BY ts, identity"
+    for chain, rid, kind, carries in run(query).fetchall():
+        members[chain].append(rid)
+        if carries and chain not in carriers and rid in details:
+            carriers[chain] = (rid, kind)
+    result = run("SELECT *, CASE WHEN len(blind) > 0 THEN blind END AS \"chain.blind\" FROM chains JOIN shown_chains USING (chain)")
+    names = [column[0] for column in result.description]
+    found = []
+    for row in result.fetchall():
+        record = {n: v for n, v in zip(names, row, strict=True) if v is not None and n not in {"blind", "chain"}}
+        chain = row[names.index("chain")]
+        for name in ("chain.start", "chain.end"):
+            record[name] = rfc3339(record[name])
+        if chain in carriers:
+            rid, kind = carriers[chain]
+            record["chain.id"] = str(details[rid][KEYS[kind]])
+        else:
+            record["chain.id"] = f"record:{chain:016x}"
+        for name, source in SETS.items():
+            values: dict[str, None] = {}
+            for rid in members[chain]:
+                value = details.get(rid, {}).get(source)
+                values.update(dict.fromkeys(value if isinstance(value, list) else [] if value is None else [value]))
+            if values:
+                record[name] = sorted(values)
+        record["countersign.chain"] = chain
+        found.append(record)
+    return sorted(found, key=lambda record: (record["chain.start"], record["chain.id"]))
+
+
+def shown(record: Mapping[str, Any], vocabulary: Vocabulary) -> dict[str, Any]:
+    """A record with times as RFC 3339 text and whole numbers as integers."""
+    out = {}
+    for name, value in record.items():
+        known = vocabulary.fields.get(name)
+        if known is None:
+            continue
+        if known.kind == "time":
+            out[name] = rfc3339(value)
+        elif isinstance(value, float) and value.is_integer():
+            out[name] = int(value)
+        else:
+            out[name] = value
+    return out
+
+
+def rfc3339(microseconds: int) -> str:
+    """``2026-10-05T09:00:00.000000Z``."""
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond:06d}Z"
+
+
+__all__ = ["BadLine", "Judgement", "Sources", "chain_records", "compile_rules", "judge", "rfc3339", "shown"]

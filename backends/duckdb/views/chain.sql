@@ -1,0 +1,183 @@
+-- The chain view: one row a chain, each fact a boolean with a plain name. Reads `ev` and `placed` (joining.sql).
+CREATE OR REPLACE TEMP TABLE link AS
+  SELECT ev.*, placed.chain, placed.source, placed.kind, placed.member FROM ev JOIN placed USING (rid);
+
+-- A join by a claimed or lent id buys an alibi only if a second fact agrees: same person, token or parent span.
+CREATE OR REPLACE TEMP TABLE agreed AS
+  SELECT DISTINCT soft.rid FROM link soft JOIN link other ON other.chain = soft.chain AND other.stage <> soft.stage
+  WHERE soft.member IN (1, 2) AND soft.stage IN (1, 3, 7)
+    AND (soft.person = other.person OR soft.parent = other.span OR soft.span = other.parent
+         OR (soft.h = other.h AND soft.source <> 'token'));
+
+-- To which call does an access belong? By parent span, else tool-call id, else because the chain has one call.
+CREATE OR REPLACE TEMP TABLE calls AS
+  SELECT rid, chain, span, c, t, h, server, person, human, read_scope, read_only_tool, system,
+    member NOT IN (1, 2) OR rid IN (SELECT rid FROM agreed) AS backed,
+    answered OR denied OR cancelled OR running AS settled_itself
+  FROM link WHERE stage = 3;
+
+CREATE OR REPLACE TEMP TABLE one_call AS
+  SELECT chain, count(*) AS n, min(rid) AS rid FROM calls GROUP BY chain;
+
+CREATE OR REPLACE TEMP TABLE accesses AS
+  SELECT link.rid, link.chain, link.person, link.person_kind, link.human, link.names_agent, link.h, link.is_write, link.by_agent, link.audience_match,
+    link.member NOT IN (1, 2) OR link.rid IN (SELECT rid FROM agreed) AS backed,
+    coalesce(by_span.call, by_id.call, CASE WHEN one_call.n = 1 THEN one_call.rid END) AS call
+  FROM link
+  LEFT JOIN (SELECT chain, span, min(rid) AS call FROM calls WHERE span IS NOT NULL GROUP BY chain, span) by_span
+    ON by_span.chain = link.chain AND by_span.span = link.parent
+  LEFT JOIN (SELECT chain, c, min(rid) AS call FROM calls WHERE c IS NOT NULL GROUP BY chain, c) by_id
+    ON by_id.chain = link.chain AND by_id.c = link.c
+  LEFT JOIN one_call ON one_call.chain = link.chain
+  WHERE link.stage = 7;
+
+CREATE OR REPLACE TEMP TABLE access_facts AS
+  SELECT accesses.chain,
+    bool_and(call IS NOT NULL) AS attributed,
+    bool_or(is_write AND by_agent AND (calls.rid IS NULL AND one_call.n IS NULL OR NOT accesses.backed)) AS orphan_write,
+    bool_and(accesses.human AND coalesce(accesses.person = calls.person, true)) FILTER (calls.human) AS user_propagated,
+    bool_and(accesses.names_agent) FILTER (call IS NOT NULL) AS agent_propagated,
+    bool_or(accesses.h = calls.h AND NOT coalesce(accesses.audience_match, false)) AS passed_through,
+    bool_or(is_write AND calls.read_scope) AS under_read_scope,
+    bool_or(is_write AND calls.read_only_tool) AS with_read_only_tool
+  FROM accesses LEFT JOIN calls ON calls.rid = accesses.call LEFT JOIN one_call ON one_call.chain = accesses.chain
+  GROUP BY accesses.chain;
+
+-- Is every call answered? By itself, by tool-call id, span or trace, or because the chain has one call and an answer.
+CREATE OR REPLACE TEMP TABLE answer AS
+  SELECT calls.chain, bool_and(settled_itself OR by_id.c IS NOT NULL OR by_span.span IS NOT NULL OR by_trace.t IS NOT NULL
+                               OR (one_call.n = 1 AND any_answer.chain IS NOT NULL)) AS answered
+  FROM calls JOIN one_call ON one_call.chain = calls.chain
+  LEFT JOIN (SELECT DISTINCT chain FROM link WHERE stage = 4) any_answer ON any_answer.chain = calls.chain
+  LEFT JOIN (SELECT DISTINCT chain, c FROM link WHERE stage = 4 AND c IS NOT NULL) by_id ON by_id.chain = calls.chain AND by_id.c = calls.c
+  LEFT JOIN (SELECT DISTINCT chain, unnest([span, parent]) AS span FROM link WHERE stage = 4) by_span
+    ON by_span.chain = calls.chain AND by_span.span = calls.span
+  LEFT JOIN (SELECT chain, t FROM link WHERE stage IN (3, 4) AND t IS NOT NULL GROUP BY chain, t
+             HAVING count(*) FILTER (stage = 4) >= count(*) FILTER (stage = 3)) by_trace
+    ON by_trace.chain = calls.chain AND by_trace.t = calls.t
+  GROUP BY calls.chain;
+
+-- People, compared only within one kind of key. Same stage, two people: conflict. Along the stages: the user changed.
+CREATE OR REPLACE TEMP TABLE people AS
+  SELECT chain, bool_or(p1 <> p2 OR t1 <> t2 OR c1 <> c2 OR a1 <> a2) AS conflict,
+    bool_or(p1 <> t1 OR p1 <> c1 OR p1 <> a1 OR t1 <> c1 OR t1 <> a1 OR c1 <> a1) AS changed
+  FROM (
+    SELECT link.chain, link.person_kind,
+      min(link.person) FILTER (stage = 1) AS p1, max(link.person) FILTER (stage = 1) AS p2,
+      min(link.person) FILTER (stage = 5) AS t1, max(link.person) FILTER (stage = 5) AS t2,
+      min(link.person) FILTER (stage = 3) AS c1, max(link.person) FILTER (stage = 3) AS c2,
+      min(link.person) FILTER (stage = 7 AND linked.rid IS NOT NULL) AS a1, max(link.person) FILTER (stage = 7 AND linked.rid IS NOT NULL) AS a2
+    FROM link LEFT JOIN (SELECT rid FROM accesses WHERE call IS NOT NULL) linked ON linked.rid = link.rid
+    WHERE link.person IS NOT NULL AND stage IN (1, 3, 5, 7)
+    GROUP BY link.chain, link.person_kind)
+  GROUP BY chain;
+
+-- Unrelated agents, or unrelated tokens at one server, at the same stage of one chain.
+CREATE OR REPLACE TEMP TABLE strangers AS
+  WITH many AS (
+    SELECT chain, stage FROM link WHERE stage IN (1, 3, 5, 7)
+    GROUP BY chain, stage HAVING min(agent) <> max(agent) OR (stage = 3 AND min(h) <> max(h))),
+  few AS (SELECT link.* FROM link JOIN many USING (chain, stage))
+  SELECT DISTINCT a.chain FROM few a JOIN few b ON a.chain = b.chain AND a.stage = b.stage AND a.rid < b.rid
+  WHERE (a.agent <> b.agent AND NOT coalesce(a.agent_parent = b.agent, false) AND NOT coalesce(b.agent_parent = a.agent, false)
+         AND NOT coalesce(list_contains(a.act, b.agent), false) AND NOT coalesce(list_contains(b.act, a.agent), false))
+     OR (a.stage = 3 AND a.server = b.server AND a.h <> b.h AND a.member <> 2 AND b.member <> 2
+         AND NOT coalesce(a.token_parent = b.token, false) AND NOT coalesce(b.token_parent = a.token, false)
+         AND NOT coalesce(a.token_parent = b.token_parent, false) AND NOT coalesce(a.token = b.token, false)
+         AND NOT coalesce(a.person = b.person, false));
+
+-- The first hop that lost the correlation id which an earlier hop of the same chain had.
+CREATE OR REPLACE TEMP TABLE dropped AS
+  WITH hop AS (
+    SELECT chain, stage, [0, 1, 2, 3, 4, 0, 0, 5, 0][stage + 1] AS hop, bool_or(coalesce(p, t, x) IS NULL) AS lost, bool_or(coalesce(p, t, x) IS NOT NULL) AS had
+    FROM link WHERE stage IN (1, 2, 3, 4, 7)
+      AND chain IN (SELECT chain FROM link WHERE coalesce(p, t, x) IS NULL AND stage IN (2, 3, 4, 7))
+    GROUP BY chain, stage)
+  SELECT later.chain, arg_min(later.stage, later.hop) AS stage
+  FROM hop later JOIN hop earlier ON earlier.chain = later.chain AND earlier.hop < later.hop
+  WHERE later.lost AND earlier.had
+  GROUP BY later.chain;
+
+CREATE OR REPLACE TEMP TABLE soft_prompt AS
+  SELECT chain, bool_or(member NOT IN (1, 2) OR rid IN (SELECT rid FROM agreed)) AS backed
+  FROM link WHERE stage = 1 GROUP BY chain;
+
+CREATE OR REPLACE TEMP TABLE chain_base AS
+  SELECT chain,
+    coalesce(min(kind), min(source)) AS kind, coalesce(bool_and(source = 'claimed') FILTER (kind IS NOT NULL), false) AS claimed,
+    min(source) FILTER (kind IS NULL) AS weak_source,
+    min(ts) AS start, max(ts) AS "end",
+    count(*) FILTER (stage = 1) AS prompts, count(*) FILTER (stage = 2) AS decisions, count(*) FILTER (stage = 3) AS tool_calls,
+    count(*) FILTER (stage = 4) AS responses, count(*) FILTER (stage = 5) AS tokens, count(*) FILTER (stage = 7) AS accesses,
+    count(*) FILTER (stage = 7 AND is_write) AS writes,
+    count(*) FILTER (stage = 1 AND origin = 1) AS user_prompts, count(*) FILTER (stage = 1 AND origin = 3) AS untrusted_prompts,
+    bool_or(human) FILTER (stage = 3) AS call_human, bool_or(actor_known) FILTER (stage = 7) AS access_actor,
+    bool_or(granted) AS granted, bool_or(third_party) AS third_party, bool_or(restricted) AS restricted,
+    min(ts) FILTER (stage = 1) AS prompt_at, min(ts) FILTER (stage = 3) AS call_at, min(ts) FILTER (stage = 4) AS answer_at,
+    min(agent) AS agent, min(system) AS system, bit_or(1::UINTEGER << stage) AS seen,
+    -- a concept is blind at a stage when every record of the chain at that stage can never supply it
+    bit_and(blind) FILTER (stage = 1) AS blind1, bit_and(blind) FILTER (stage = 3) AS blind3, bit_and(blind) FILTER (stage = 4) AS blind4,
+    bit_and(blind) FILTER (stage = 5) AS blind5, bit_and(blind) FILTER (stage = 7) AS blind7
+  FROM link GROUP BY chain;
+
+-- Which stages are expected of a chain? Those that the register's coverage names for its agent or system; where it names
+-- none, those that another chain of the same agent or system has within the lookback.
+CREATE OR REPLACE TEMP TABLE expected AS
+  WITH member AS (
+    SELECT DISTINCT chain, unnest([agent, system]) AS who FROM link),
+  whose AS (SELECT member.chain, who, chain_base.start AS began, seen FROM member JOIN chain_base USING (chain) WHERE who IS NOT NULL),
+  covered AS (
+    SELECT chain, bit_or(stages) AS stages, true AS listed FROM whose
+    JOIN (SELECT hash('agent', agent) AS who, stage_bits(stages) AS stages, since FROM reg_coverage WHERE agent IS NOT NULL
+          UNION ALL SELECT hash('system', system), stage_bits(stages), since FROM reg_coverage WHERE system IS NOT NULL) USING (who)
+    WHERE coalesce(since <= began, true) GROUP BY chain),
+  having_stage AS (SELECT who, began, stage FROM whose, (VALUES (1), (3), (4)) s(stage) WHERE seen & (1::UINTEGER << stage) > 0),
+  lacking AS (SELECT chain, who, began, stage FROM whose, (VALUES (1), (3), (4)) s(stage) WHERE seen & (1::UINTEGER << stage) = 0),
+  near AS (
+    SELECT l.chain, l.stage FROM lacking l ASOF JOIN having_stage g ON l.who = g.who AND l.stage = g.stage AND l.began >= g.began
+      WHERE l.began - g.began <= getvariable('lookback')
+    UNION SELECT l.chain, l.stage FROM lacking l ASOF JOIN having_stage g ON l.who = g.who AND l.stage = g.stage AND l.began <= g.began
+      WHERE g.began - l.began <= getvariable('lookback'))
+  SELECT chain_base.chain, coalesce(any_value(covered.stages), bit_or(CASE WHEN near.stage IS NOT NULL THEN 1::UINTEGER << near.stage ELSE 0::UINTEGER END)) AS stages,
+    any_value(covered.stages) AS covered
+  FROM chain_base LEFT JOIN covered ON covered.chain = chain_base.chain LEFT JOIN near ON near.chain = chain_base.chain
+  GROUP BY chain_base.chain;
+
+CREATE OR REPLACE TEMP TABLE chains AS
+  SELECT b.chain,
+    CASE WHEN b.claimed THEN 'claimed' WHEN b.kind IS NULL THEN b.weak_source ELSE b.kind END AS "chain.id_source",
+    b.start AS "chain.start", b."end" AS "chain.end", (b."end" - b.start) / 1e6 AS "chain.duration_sec",
+    b.prompts AS "chain.prompts", b.decisions AS "chain.decisions", b.tool_calls AS "chain.tool_calls", b.responses AS "chain.responses",
+    b.tokens AS "chain.tokens", b.accesses AS "chain.accesses", b.writes AS "chain.writes",
+    b.prompts > 0 AND coalesce(soft_prompt.backed, false) AND coalesce(backing.all_backed, true) AS "chain.has_prompt",
+    b.user_prompts > 0 AND coalesce(soft_prompt.backed, false) AND coalesce(backing.all_backed, true) AS "chain.has_user_prompt",
+    answer.answered AS "chain.answered",
+    CASE WHEN b.tool_calls > 0 THEN coalesce(backing.human, false) END AS "chain.user_linked",
+    af.user_propagated AS "chain.user_propagated",
+    af.agent_propagated AS "chain.agent_propagated",
+    coalesce(people.changed, false) AND NOT (coalesce(people.conflict, false) OR strangers.chain IS NOT NULL) AS "chain.user_changed",
+    coalesce(people.conflict, false) OR strangers.chain IS NOT NULL AS "chain.conflict",
+    dropped.chain IS NOT NULL AS "chain.id_dropped",
+    coalesce(af.passed_through, false) AS "chain.token_passed_through",
+    coalesce(af.orphan_write, false) AS "chain.orphan_write",
+    coalesce(af.under_read_scope, false) AS "chain.wrote_under_read_scope",
+    coalesce(af.with_read_only_tool, false) AS "chain.wrote_with_read_only_tool",
+    -- where two clocks are compared, 60 s of skew are allowed
+    NOT (coalesce(b.call_at < b.prompt_at - 60000000, false) OR coalesce(b.answer_at < b.call_at - 60000000, false)) AS "chain.ordered",
+    b.prompts > 0 AND coalesce(soft_prompt.backed, false) AND coalesce(backing.all_backed AND backing.human, false) AND coalesce(answer.answered, false)
+      AND coalesce(b.granted, false) AND coalesce(b.access_actor, false) AND NOT coalesce(af.orphan_write, false) AS "chain.complete",
+    b.prompts > 0 AND b.untrusted_prompts = b.prompts AS "chain.prompt_untrusted_only",
+    coalesce(b.third_party, false) AS "chain.third_party",
+    coalesce(b.restricted, false) AS "chain.restricted_data",
+    af.attributed AS "chain.attributed",
+    ['prompt', 'decision', 'tool_call', 'tool_response', 'token', 'consent', 'access', 'change'][dropped.stage] AS "chain.id_dropped_at",
+    list_concat(
+      CASE WHEN b.prompts = 0 AND expected.stages & 2 = 0 THEN ['prompt'] ELSE [] END,
+      list_concat(CASE WHEN b.tool_calls = 0 AND expected.stages & 8 = 0 THEN ['tool_call'] ELSE [] END,
+      list_concat(CASE WHEN b.responses = 0 AND expected.stages & 16 = 0 THEN ['tool_response'] ELSE [] END,
+      list_concat(blind_pairs('prompt', b.blind1, 0::UINTEGER), list_concat(blind_pairs('tool_call', b.blind3, coalesce(expected.covered, 0::UINTEGER)),
+      list_concat(blind_pairs('tool_response', b.blind4, 0::UINTEGER), list_concat(blind_pairs('token', b.blind5, 0::UINTEGER), blind_pairs('access', b.blind7, 0::UINTEGER)))))))) AS blind
+  FROM chain_base b
+  LEFT JOIN soft_prompt USING (chain) LEFT JOIN answer USING (chain) LEFT JOIN access_facts af USING (chain)
+  LEFT JOIN people USING (chain) LEFT JOIN strangers USING (chain) LEFT JOIN dropped USING (chain) LEFT JOIN expected USING (chain)
+  LEFT JOIN (SELECT chain, bool_and(backed) AS all_backed, bool_or(human AND backed) AS human FROM calls GROUP BY chain) backing USING (chain);
