@@ -47,15 +47,18 @@ APART = timedelta(days=3)
 _HEX = re.compile(r"[0-9a-f]{16,}|[0-9A-F]{16,}")
 
 
-def own_keys(records: list[dict[str, Any]], label: str, keep: Collection[str] = ()) -> list[dict[str, Any]]:
+def own_keys(
+    records: list[dict[str, Any]], label: str, keep: Collection[str] = (), also: Collection[str] = ()
+) -> list[dict[str, Any]]:
     """The records with keys of their own; fields in ``keep`` stay as they are, since a rule reads them.
 
     Args:
         records: nested or dotted.
         label: tells this case from all others.
         keep: dotted names that must not change.
+        also: more fields to rename.
     """
-    renamed = KEYS - set(keep)
+    renamed = (KEYS | set(also)) - set(keep)
 
     def change(name: str, value: Any) -> Any:
         return _each(value, lambda text: own_key(text, label)) if name in renamed else value

@@ -1,0 +1,97 @@
+"""``countersign test [RULE…]``: prove rules by their own cases, and by variants of them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from backends.errors import visible
+from harness.judging import proofs_of
+from harness.paths import Root
+
+if TYPE_CHECKING:
+    from harness.matrix import Failure, Proof
+
+FAILURES_SHOWN = 5
+"""Failures of one rule that the table form spells out; the rest is counted, JSON holds them all."""
+
+
+@click.command("test")
+@click.argument("rules", nargs=-1, metavar="[RULE]...")
+@click.option("--root", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Content root.")
+@click.option(
+    "--rules-dir",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="A folder of your own rules, each with its cases beside it.  [default: rules/ of the root]",
+)
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--all", "everything", is_flag=True, help="Spell out every failure.")
+def command(rules: tuple[str, ...], root: Path | None, rules_dir: Path | None, form: str, *, everything: bool) -> None:
+    """Run the cases of rules, and every variant of them, and compare the engine with the oracle.
+
+    RULE is a stem such as orphan_write, a file name, or a glob of stems; without any, all rules are proven.
+    Exit code 1 when a cell fails, 2 when a rule or its cases cannot be read.
+    """
+    home = Root(root) if root else Root.default()
+    proofs = proofs_of(home, rules_dir or home.rules, rules)
+    failed = any(proof.failures for proof in proofs)
+    if form == "json":
+        document = {"proofs": [asdict(proof) for proof in proofs], "failed": failed}
+        click.echo(json.dumps(document, indent=1, ensure_ascii=False, default=str))
+    else:
+        show(proofs, Console(), limit=None if everything else FAILURES_SHOWN)
+    sys.exit(1 if failed else 0)
+
+
+def show(proofs: list[Proof], console: Console, limit: int | None) -> None:
+    """A table of all rules, after one block a failure."""
+    for proof in proofs:
+        for failure in proof.failures[:limit]:
+            console.print(block(failure), soft_wrap=True)
+        if limit is not None and len(proof.failures) > limit:
+            more = len(proof.failures) - limit
+            console.print(f"… and {more} more failures of {visible(proof.stem)} (--all shows them)\n", highlight=False)
+    table = Table("rule", box=None, pad_edge=False)
+    for column in ("cases", "variants", "cells", "failures"):
+        table.add_column(column, justify="right")
+    for proof in proofs:
+        failures = Text(str(len(proof.failures)), style="bold red" if proof.failures else "green")
+        table.add_row(Text(visible(proof.stem)), str(proof.cases), str(proof.variants), str(proof.cells), failures)
+    console.print(table)
+    console.print(total(proofs), highlight=False)
+
+
+def total(proofs: list[Proof]) -> str:
+    """One line that sums up."""
+    cells, failures = sum(p.cells for p in proofs), sum(len(p.failures) for p in proofs)
+    rules = f"{len(proofs)} rule{'' if len(proofs) == 1 else 's'}"
+    return f"{rules}, {cells:,} cells executed on DuckDB: " + (
+        f"{failures:,} failed" if failures else "all as they must be"
+    )
+
+
+def block(failure: Failure) -> Text:
+    """What a person needs to mend it: sentence, what was expected and got, what the rule read."""
+    text = Text()
+    text.append(f"{visible(failure.stem)}: {visible(failure.problem)}\n", style="bold red")
+    lines = [("case", f"{failure.case} ({failure.place})")]
+    if failure.variant:
+        lines.append(("variant", failure.variant))
+    lines += [("expected", failure.expected), ("got", failure.got)]
+    if failure.term:
+        lines.append(("decided by", failure.term))
+    for number, values in enumerate(failure.values, 1):
+        shown = ", ".join(f"{name}={json.dumps(v, ensure_ascii=False, default=str)}" for name, v in values.items())
+        lines.append((f"read {number}" if len(failure.values) > 1 else "read", shown))
+    for label, value in lines:
+        text.append(f"  {label:<11}", style="dim")
+        text.append(f"{visible(value)}\n")
+    return text

@@ -1,0 +1,68 @@
+"""Engines as a proof sees them: something that judges one data set with one register."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from backends.duckdb.target import Sources, judge
+from backends.sources import SourceMaps
+from backends.vocabulary import Vocabulary
+from harness.case import Bases, moment
+from harness.matrix import Verdicts
+from harness.pairing import chosen, paired, rules_in
+from harness.proof import prove
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from harness.case import Tables
+    from harness.matrix import Judge, Proof, Subject
+    from harness.paths import Root
+
+GRACE = timedelta(minutes=5)
+"""How long a chain may still grow after its last record."""
+
+
+def proofs_of(root: Root, folder: Path, selectors: Sequence[str] = ()) -> list[Proof]:
+    """Prove the rules of a folder on the embedded engine.
+
+    Args:
+        root: where schemas and source maps lie.
+        folder: rules with their cases beside them.
+        selectors: stems, file names or globs of them; none for all.
+
+    Raises:
+        Mistakes: everything that cannot be read.
+    """
+    events, chains = Vocabulary.load(root.event_schema), Vocabulary.load(root.chain_schema)
+    rules = rules_in(folder)
+    subjects = paired(rules, folder, root.schemas / "cases.schema.json", events, chosen(rules, folder, selectors))
+    return prove(subjects, duckdb(subjects, events, chains, SourceMaps.load(root.sources)), Bases.honest(), events)
+
+
+def duckdb(subjects: Sequence[Subject], events: Vocabulary, chains: Vocabulary, maps: SourceMaps) -> Judge:
+    """The embedded engine, with every rule compiled."""
+    rules = {subject.stem: subject.rule for subject in subjects}
+    sources = Sources(
+        never=tuple(
+            (name, stage, tuple(what)) for name, source in maps.items() for stage, what in source.never.items()
+        ),
+        client_ids=tuple((name, key) for name, source in maps.items() for key in sorted(source.client_ids)),
+    )
+
+    def judged(records: Sequence[dict[str, Any]], tables: Tables, now: datetime | None) -> Verdicts:
+        judgement = judge(
+            records, rules=rules, vocabulary=events, chain_vocabulary=chains, register=tables, sources=sources
+        )
+        settled = {
+            chain["chain.id"]: chain
+            for chain in judgement.chains
+            if now is None or moment(chain["chain.end"]) < now - GRACE
+        }
+        hits = {stem: ids & set(settled) for stem, ids in judgement.chain_hits.items()}
+        return Verdicts(judgement.events, settled, judgement.event_hits, hits)
+
+    return judged

@@ -1,0 +1,162 @@
+"""The cells of a proof: one rule on one case or variant, what engine and oracle say of it, and what is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from sigma.modifiers import SigmaCaseSensitiveModifier, SigmaRegularExpressionModifier
+from sigma.rule import SigmaDetection, SigmaRule
+
+from harness.oracle import Term, deciding, fields_read, meaning
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from datetime import datetime
+
+    from harness.case import Case, Tables
+    from harness.variants import Variant
+
+    Facts = Mapping[str, Any]
+    Judge = Callable[[Sequence[dict[str, Any]], Tables, datetime | None], "Verdicts"]
+
+AS_WRITTEN = ""
+"""Name of the variant that is the case itself."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A rule under proof, with its cases."""
+
+    stem: str
+    rule: SigmaRule
+    cases: tuple[Case, ...]
+
+    @cached_property
+    def term(self) -> Term:
+        """What the rule means."""
+        return meaning(self.rule)
+
+    @cached_property
+    def fields(self) -> frozenset[str]:
+        """The fields that its condition reads."""
+        return fields_read(self.term)
+
+    @cached_property
+    def cased(self) -> frozenset[str]:
+        """The fields whose letter case it compares."""
+        strict = {SigmaCaseSensitiveModifier, SigmaRegularExpressionModifier}
+        waiting: list[Any] = list(self.rule.detection.detections.values())
+        found = set()
+        while waiting:
+            part = waiting.pop()
+            if isinstance(part, SigmaDetection):
+                waiting.extend(part.detection_items)
+            elif part.field and strict & set(part.modifiers):
+                found.add(part.field)
+        return frozenset(found)
+
+    @property
+    def of_chains(self) -> bool:
+        """Whether it judges chains, not events."""
+        return bool(self.rule.logsource.service == "chain")
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What an engine says of one data set.
+
+    Attributes:
+        events: flat facts of each record, in the order of the input; None for a rejected one.
+        chains: flat facts by chain id.
+        event_hits: rule stem to the records on which it fires.
+        chain_hits: rule stem to the ids of the chains on which it fires.
+    """
+
+    events: Sequence[Facts | None]
+    chains: Mapping[str, Facts]
+    event_hits: Mapping[str, Collection[int]]
+    chain_hits: Mapping[str, Collection[str]]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One case or variant, ready to be judged."""
+
+    subject: Subject
+    case: Case
+    variant: Variant
+    records: Sequence[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What engine and oracle say of one rule on one cell.
+
+    Attributes:
+        engine, oracle: whether the rule fires.
+        facts: of the cell's records, or of its chains; None where a record was rejected.
+    """
+
+    engine: bool
+    oracle: bool
+    facts: tuple[Facts | None, ...]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One cell that is not as it must be.
+
+    Attributes:
+        stem, case, variant: the cell; the variant is "" for the case as written.
+        place: file and line of the case.
+        problem: what is wrong, in words.
+        expected, got: ``fire``, ``quiet``, ``rejected`` or a value.
+        values: the fields that the rule read, per record or chain.
+        term: the first term of the rule that decided otherwise, with its truth.
+    """
+
+    stem: str
+    case: str
+    variant: str
+    place: str
+    problem: str
+    expected: str
+    got: str
+    values: tuple[Mapping[str, Any], ...] = ()
+    term: str = ""
+
+
+@dataclass
+class Proof:
+    """What was proven of one rule."""
+
+    stem: str
+    cases: int = 0
+    variants: int = 0
+    cells: int = 0
+    failures: list[Failure] = field(default_factory=list)
+
+
+def failure(cell: Cell, answer: Answer, problem: str, *, expected: str) -> Failure:
+    """A failure of a cell, with the values read and the first term that decided."""
+    known = [facts for facts in answer.facts if facts is not None]
+    atoms = list(deciding(cell.subject.term, known[0])) if known else []
+    term = f"{atoms[0][0].text} is {'true' if atoms[0][1] else 'false'}" if atoms else ""
+    return Failure(
+        stem=cell.subject.stem,
+        case=cell.case.sentence,
+        variant=cell.variant.name,
+        place=f"{cell.case.file}:{cell.case.line}",
+        problem=problem,
+        expected=expected,
+        got=word(fires=answer.engine),
+        values=tuple({name: facts.get(name) for name in sorted(cell.subject.fields)} for facts in known),
+        term=term,
+    )
+
+
+def word(*, fires: bool) -> str:
+    """A verdict as cases write it."""
+    return "fire" if fires else "quiet"
