@@ -179,7 +179,7 @@ class Engine:
             run("DELETE FROM ev WHERE rid NOT IN (SELECT min(rid) FROM ev GROUP BY identity)")
         for key in ("p", "t", "x", "c", "h", "r"):
             self._cut(key)
-        for name in ("joining.sql", "chain.sql"):
+        for name in ("emitters.sql", "joining.sql", "chain.sql"):
             for statement in _statements(name):
                 run(statement)
 
@@ -325,6 +325,10 @@ def _narrow(client: Mapping[str, Sequence[str]]) -> list[str]:
         "coalesce(\"mcp.server.party\" = 'third', false) AS third_party",
         "coalesce(lower(\"chain.resource.classification\") = 'restricted', false) AS restricted",
         '"oauth.token.audience_match" AS audience_match',
+        key("emitter", 'lower("observer.name")') + " AS emitter",
+        '"event.sequence"::BIGINT AS sequence',
+        key("record", '"event.hash"') + " AS record_hash",
+        key("record", '"event.previous_hash"') + " AS previous_hash",
         f"CASE WHEN \"event.blind\" IS NULL THEN 0::UINTEGER ELSE {concept_bits} END AS blind",
     ]
 

@@ -24,6 +24,8 @@ _SHAPES: dict[str, pa.Schema] = {
     "agents": pa.schema(
         [
             ("id", pa.string()),
+            ("service_identities", _WORDS),
+            ("client_ids", _WORDS),
             ("mode", pa.string()),
             ("status", pa.string()),
             ("status_since", pa.int64()),
@@ -70,7 +72,7 @@ _SHAPES: dict[str, pa.Schema] = {
         [("system", pa.string()), ("agent", pa.string()), ("stages", _WORDS), ("since", pa.int64())],
     ),
 }
-_FOLDED = {"id", "identity", "name", "server", "agent", "system", "tools", "mode", "kind", "party", "approval", "risk"}
+_FOLDED = {"id", "identity", "name", "server", "agent", "system", "tools", "service_identities", "client_ids", "mode", "kind", "party", "approval", "risk"}
 
 
 def load(connection: duckdb.DuckDBPyConnection, tables: Tables) -> None:
@@ -90,6 +92,7 @@ def load(connection: duckdb.DuckDBPyConnection, tables: Tables) -> None:
     _set(connection, "networks", [_span(row["cidr"]) for row in tables.get("networks", ())], "VARCHAR[][]")
     domains = [d.lower() for row in tables.get("clients", ()) if row.get("trusted") for d in row.get("domains") or ()]
     _set(connection, "domains", domains, "VARCHAR[]")
+    _set(connection, "agent_of_client", _clients_of_agents(tables), "MAP(VARCHAR, VARCHAR)")
     _arguments(connection, tables.get("tools", ()))
     _people(connection, tables.get("people", ()))
     _scopes(connection, tables.get("scopes", ()))
@@ -125,6 +128,13 @@ def _services(tables: Tables) -> Iterable[Mapping[str, Any]]:
             agent_id = client.get("agent") or known.get("agent")
             found[client["id"].lower()] = {"identity": client["id"], "kind": client["kind"], "agent": agent_id}
     return found.values()
+
+
+def _clients_of_agents(tables: Tables) -> dict[str, str]:
+    """OAuth client id → id of the agent whose own it is, both in lower case."""
+    found = {c["id"].lower(): c["agent"].lower() for c in tables.get("clients", ()) if c.get("agent")}
+    found |= {c.lower(): agent["id"].lower() for agent in tables.get("agents", ()) for c in agent.get("client_ids") or ()}
+    return found
 
 
 def _people(connection: duckdb.DuckDBPyConnection, people: Sequence[Mapping[str, Any]]) -> None:

@@ -19,6 +19,10 @@ from backends.duckdb.lines import BadLine, LogFile
 from backends.vocabulary import Vocabulary
 
 
+LATE = frozenset({"event.sequence_gap", "event.hash_broken", "chain.id", "chain.id_source"})
+"""Event facts that are known only after the pass, when records have been compared: no event rule of the pass reads them."""
+
+
 @dataclass(frozen=True)
 class Sources:
     """What the source maps say that the engine needs.
@@ -96,6 +100,8 @@ def compile_rules(
     for name, rule in rules.items():
         if rule.logsource.service == "chain":
             chains.append((name, backend.expression(rule, chain_vocabulary)))
+        elif late := sorted(backend.fields_read(rule) & LATE):
+            raise backend.Inexpressible(f"rule {rule.title!r} reads {late[0]}, which only an emitter's records together say")
         else:
             events.append(EventRule(name, backend.expression(rule, vocabulary)))
     return events, chains
@@ -120,6 +126,11 @@ def _collect(
         for number, rule in enumerate(event_rules):
             if bits[number // 63] >> (number % 63) & 1:
                 judgement.event_hits[rule.name].add(at)
+    for rid, gap, broken in run("SELECT rid, sequence_gap, hash_broken FROM evidence").fetchall():
+        event = judgement.events[place[rid]]
+        known = {"event.sequence_gap": gap, "event.hash_broken": broken}
+        if event is not None:
+            event.update({name: value for name, value in known.items() if value is not None})
     members: dict[int, list[tuple[int, str]]] = defaultdict(list)
     for rid, chain, source in run("SELECT rid, chain, source FROM placed").fetchall():
         members[chain].append((rid, source))

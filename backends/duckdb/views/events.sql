@@ -17,19 +17,24 @@ WITH placed AS (   -- who acts: an identity that the register calls a service is
     effective.kind AS effective_kind, effective.agent AS effective_agent,
     client.id IS NOT NULL AS client_known, client.kind AS client_kind, client.trusted AS client_trusted,
     client.first_seen AS client_first_seen, client.agent AS client_agent,
-    agent.mode AS agent_mode, agent.tools AS agent_tools, agent.max_token_lifetime_sec AS agent_limit,
+    owner.mode AS agent_mode, agent.tools AS agent_tools, agent.max_token_lifetime_sec AS agent_limit,
     server.name IS NOT NULL AS server_known, server.party, server.approval, server.review_expires, server.revoked_at,
     server.regions, server.uri AS server_uri, server.address AS server_address, server.tls_sha256,
     server.scopes_offered, server.min_protocol,
     coalesce(tool.risk, any_tool.risk) AS tool_risk, coalesce(tool.definition_hash, any_tool.definition_hash) AS approved_hash,
     coalesce(tool.required_scopes, any_tool.required_scopes) AS tool_scopes,
     coalesce(tool.identity_arguments, any_tool.identity_arguments) AS identity_arguments,
+    agent.service_identities AS agent_identities, agent.client_ids AS agent_clients,
+    getvariable('agent_of_client')[lower("oauth.client.id")] AS client_owner,
     coalesce(never_stage.concepts, []) AS never,
     countersign_person("oauth.token.issuer", user_id, user_email) AS person
   FROM placed
   LEFT JOIN reg_services effective ON effective.identity = lower(effective_id)
   LEFT JOIN reg_clients client ON client.id = lower("oauth.client.id")
   LEFT JOIN reg_agents agent ON agent.id = lower("gen_ai.agent.id")
+  -- a downstream log may know the identity and not the agent
+  LEFT JOIN reg_agents owner
+    ON owner.id = coalesce(lower("gen_ai.agent.id"), effective.agent, getvariable('agent_of_client')[lower("oauth.client.id")])
   LEFT JOIN reg_servers server ON server.name = lower("mcp.server.name")
   LEFT JOIN reg_tools tool ON tool.server = lower("mcp.server.name") AND tool.name = lower("gen_ai.tool.name")
   LEFT JOIN reg_tools any_tool ON any_tool.server = '*' AND any_tool.name = lower("gen_ai.tool.name")
@@ -90,6 +95,11 @@ SELECT arguments.* EXCLUDE ("user.id", "user.name", "user.email", "user.domain",
   stage = 'tool_call' AND ("chain.prompt.id" IS NOT NULL OR "chain.prompt.hash" IS NOT NULL)
     AND "chain.response.hash" IS NOT NULL AND lower("event.outcome") IN ('success', 'failure') AS "chain.record_complete",
   agent_mode AS "chain.agent.mode",
+  -- the identity that acts says more than the client that asked; the client decides where no identity is recorded
+  CASE WHEN effective_agent IS NOT NULL THEN coalesce(effective_agent = lower("gen_ai.agent.id"), true)
+       WHEN effective_id IS NOT NULL AND agent_identities IS NOT NULL THEN false
+       WHEN client_owner IS NOT NULL THEN coalesce(client_owner = lower("gen_ai.agent.id"), true)
+       WHEN "oauth.client.id" IS NOT NULL AND agent_clients IS NOT NULL THEN false END AS "chain.agent.identity_registered",
   coalesce(lower("chain.actor.recorded_type"), register_kind) AS "chain.actor.type",
   lower("chain.actor.recorded_type") <> register_kind AS "chain.actor.contradicts",
   CASE WHEN list_position(['plan', 'default', 'acceptedits', 'bypasspermissions'], lower("chain.permission_mode.from")) > 0
