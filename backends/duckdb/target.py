@@ -210,7 +210,13 @@ def chain_records(
                 record[name] = sorted(values)
         record["countersign.chain"] = chain
         found.append(record)
-    return sorted(found, key=lambda record: (record["chain.start"], record["chain.id"]))
+    found.sort(key=lambda record: (record["chain.start"], record["chain.id"], record["countersign.chain"]))
+    taken: set[str] = set()
+    for record in found:  # one text may name several chains: idle too long between, or ids of two kinds that look alike
+        if record["chain.id"] in taken:
+            record["chain.id"] += f"@{record['chain.start']}"
+        taken.add(record["chain.id"])
+    return found
 
 
 def shown(record: Mapping[str, Any], vocabulary: Vocabulary) -> dict[str, Any]:

@@ -2,18 +2,21 @@
 CREATE OR REPLACE TEMP TABLE link AS
   SELECT ev.*, placed.chain, placed.source, placed.kind, placed.member FROM ev JOIN placed USING (rid);
 
--- A join by a claimed or lent id buys an alibi only if a second fact agrees: same person, token or parent span.
+-- A join by a claimed id buys an alibi only if a second fact agrees: same person, token or parent span. A lent one never
+-- does: whoever stole the token brings the same person along.
 CREATE OR REPLACE TEMP TABLE agreed AS
   SELECT DISTINCT soft.rid FROM link soft JOIN link other ON other.chain = soft.chain AND other.stage <> soft.stage
-  WHERE soft.member IN (1, 2) AND soft.stage IN (1, 3, 7)
-    AND (soft.person = other.person OR soft.parent = other.span OR soft.span = other.parent
-         OR (soft.h = other.h AND soft.source <> 'token'));
+  WHERE soft.member = 1 AND soft.stage IN (1, 3, 7)
+    AND (soft.person = other.person OR soft.parent = other.span OR soft.span = other.parent OR soft.h = other.h);
 
 -- To which call does an access belong? By parent span, else tool-call id, else because the chain has one call.
 CREATE OR REPLACE TEMP TABLE calls AS
   SELECT rid, chain, span, c, t, h, server, person, human, read_scope, read_only_tool, system,
     member NOT IN (1, 2) OR rid IN (SELECT rid FROM agreed) AS backed,
-    answered OR denied OR cancelled OR running AS settled_itself
+    answered OR denied OR cancelled OR running OR rid IN (
+      SELECT called.rid FROM link called JOIN link decision ON decision.chain = called.chain AND decision.stage = 2 AND decision.denied
+      WHERE called.stage = 3 AND (called.c = decision.c OR called.parent = decision.span OR called.span = decision.parent OR called.parent = decision.parent)
+    ) AS settled_itself
   FROM link WHERE stage = 3;
 
 CREATE OR REPLACE TEMP TABLE one_call AS
@@ -34,7 +37,7 @@ CREATE OR REPLACE TEMP TABLE accesses AS
 CREATE OR REPLACE TEMP TABLE access_facts AS
   SELECT accesses.chain,
     bool_and(call IS NOT NULL) AS attributed,
-    bool_or(is_write AND by_agent AND (calls.rid IS NULL AND one_call.n IS NULL OR NOT accesses.backed)) AS orphan_write,
+    bool_or(is_write AND (by_agent AND one_call.n IS NULL OR NOT accesses.backed)) AS orphan_write,
     bool_and(accesses.human AND coalesce(accesses.person = calls.person, true)) FILTER (calls.human) AS user_propagated,
     bool_and(accesses.names_agent) FILTER (call IS NOT NULL) AS agent_propagated,
     bool_or(accesses.h = calls.h AND NOT coalesce(accesses.audience_match, false)) AS passed_through,
@@ -83,8 +86,7 @@ CREATE OR REPLACE TEMP TABLE strangers AS
          AND NOT coalesce(list_contains(a.act, b.agent), false) AND NOT coalesce(list_contains(b.act, a.agent), false))
      OR (a.stage = 3 AND a.server = b.server AND a.h <> b.h AND a.member <> 2 AND b.member <> 2
          AND NOT coalesce(a.token_parent = b.token, false) AND NOT coalesce(b.token_parent = a.token, false)
-         AND NOT coalesce(a.token_parent = b.token_parent, false) AND NOT coalesce(a.token = b.token, false)
-         AND NOT coalesce(a.person = b.person, false));
+         AND NOT coalesce(a.token_parent = b.token_parent, false) AND NOT coalesce(a.token = b.token, false));
 
 -- The first hop that lost the correlation id which an earlier hop of the same chain had.
 CREATE OR REPLACE TEMP TABLE dropped AS
@@ -149,7 +151,8 @@ CREATE OR REPLACE TEMP TABLE chains AS
     b.start AS "chain.start", b."end" AS "chain.end", (b."end" - b.start) / 1e6 AS "chain.duration_sec",
     b.prompts AS "chain.prompts", b.decisions AS "chain.decisions", b.tool_calls AS "chain.tool_calls", b.responses AS "chain.responses",
     b.tokens AS "chain.tokens", b.accesses AS "chain.accesses", b.writes AS "chain.writes",
-    b.prompts > 0 AND coalesce(soft_prompt.backed, false) AND coalesce(backing.all_backed, true) AS "chain.has_prompt",
+    -- the prompt's record, or an issued reference to it
+    (coalesce(soft_prompt.backed, false) OR (b.prompts = 0 AND b.kind = 'prompt')) AND coalesce(backing.all_backed, true) AS "chain.has_prompt",
     b.user_prompts > 0 AND coalesce(soft_prompt.backed, false) AND coalesce(backing.all_backed, true) AS "chain.has_user_prompt",
     answer.answered AS "chain.answered",
     CASE WHEN b.tool_calls > 0 THEN coalesce(backing.human, false) END AS "chain.user_linked",
