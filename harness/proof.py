@@ -33,6 +33,9 @@ BATCH = 4000
 NAMES = ("gen_ai.agent.id", "service.target.name", "service.target.id")
 """By these a chain learns what others of the same agent or system log."""
 
+JOINING = ("chain.prompt.id", "trace.id", "user.id", "gen_ai.agent.id")
+"""What chains are made of: a chain rule reads none of it itself, so these vary in form in each of its cases."""
+
 
 def prove(
     subjects: Sequence[Subject],
@@ -81,7 +84,8 @@ def _cells(
         matter = set(subject.fields) | {name for bend in case.bends for name in bend.set}
         matter |= {name for fact in subject.fields for name in inputs.get(fact, ())}
         yield Cell(subject, case, Variant(AS_WRITTEN, records, Same.AS_CASE), records)
-        for variant in variants(records, matter, vocabulary, cased=subject.cased):
+        forms = JOINING if subject.of_chains else ()
+        for variant in variants(records, matter, vocabulary, cased=subject.cased, forms=forms):
             yield Cell(subject, case, variant, variant.records)
 
 

@@ -60,7 +60,12 @@ class Variant:
 
 
 def variants(
-    records: Records, fields: Collection[str], vocabulary: Vocabulary, *, cased: Collection[str] = ()
+    records: Records,
+    fields: Collection[str],
+    vocabulary: Vocabulary,
+    *,
+    cased: Collection[str] = (),
+    forms: Collection[str] = (),
 ) -> Iterator[Variant]:
     """Every variant of a case's records, in a fixed order.
 
@@ -69,14 +74,19 @@ def variants(
         fields: dotted names that matter; derived ones are left out, since no log may send them.
         vocabulary: the event's fields.
         cased: fields that the rule compares with letter case.
+        forms: more fields, varied only in form: absent, and one value as one item.
     """
     yield Variant("dotted keys", [dotted(record, vocabulary) for record in records], Same.AS_CASE)
-    for name in sorted(set(fields) & set(vocabulary.raw) - NEVER_BENT):
+    for name in sorted((set(fields) | set(forms)) & set(vocabulary.raw) - NEVER_BENT):
         field = vocabulary.raw[name]
         for index, record in enumerate(records):
             value = _value(record, field, vocabulary)
             place = f"{name} of record {index + 1}" if len(records) > 1 else name
+            if absent(value) and name not in fields:
+                continue
             for what, form, same in _of_field(field, value, cased=name in cased):
+                if name not in fields and same not in {Same.IN_GROUP, Same.AS_CASE}:
+                    continue
                 changed = copy.deepcopy(records)
                 _write(changed[index], name, form, missing=what == "missing")
                 group = f"{place} absent" if same is Same.IN_GROUP else ""

