@@ -32,6 +32,9 @@ from backends.duckdb.columns import quoted, text
 from backends.vocabulary import Field, Vocabulary
 
 
+_NUMBERS = frozenset({"number", "integer"})
+
+
 class Inexpressible(Exception):  # noqa: N818 - it is a refusal
     """A rule uses something that DuckDB can't express."""
 
@@ -103,10 +106,14 @@ def _test(field: Field, value: Any) -> Callable[[str], str]:  # noqa: PLR0911 - 
             return lambda at: at if value.boolean else f"NOT {at}"
         return lambda at: f"lower({at}::VARCHAR) = {text(str(value.boolean).lower())}"
     if isinstance(value, SigmaNumber):
-        return lambda at: f"TRY_CAST({at} AS DOUBLE) = {value.number}"
+        if field.kind in _NUMBERS:
+            return lambda at: f"{at} = {value.number}"
+        return lambda at: f"lower({at}::VARCHAR) = {text(str(value.number))}"
     if isinstance(value, SigmaCompareExpression):
+        if field.kind not in _NUMBERS:
+            return lambda _at: "false"  # Sigma Modifiers 2.1.0, Numeric Modifiers: numbers only
         symbol = {"LT": "<", "LTE": "<=", "GT": ">", "GTE": ">="}[value.op.name]
-        return lambda at: f"TRY_CAST({at} AS DOUBLE) {symbol} {value.number.number}"
+        return lambda at: f"{at} {symbol} {value.number.number}"
     if isinstance(value, SigmaCIDRExpression):
         network = ipaddress.ip_network(value.cidr)
         width, prefix = (8, "0" * 20 + "ffff") if network.version == 4 else (32, "")  # noqa: PLR2004 - the version
@@ -120,27 +127,33 @@ def _test(field: Field, value: Any) -> Callable[[str], str]:  # noqa: PLR0911 - 
         }
         flags = "".join(sorted(letters[flag] for flag in value.flags))
         pattern = f"(?{flags})" + str(value.regexp) if flags else str(value.regexp)
-        return lambda at: f"regexp_matches({at}::VARCHAR, {text(pattern)})"
+        return lambda at: f"regexp_matches({_written(field, at)}, {text(pattern)})"
     if isinstance(value, SigmaString):
         return _string(field, value)
     raise Inexpressible(f"the value of {field.name!r} is a {type(value).__name__}, which DuckDB can't compare")
+
+
+def _written(field: Field, at: str) -> str:
+    """A value as JSON writes it, a whole number without a fraction."""
+    if field.kind == "number":
+        return f"regexp_replace({at}::VARCHAR, '\\.0$', '')"
+    return at if field.kind == "keyword" else f"{at}::VARCHAR"
 
 
 def _string(field: Field, value: SigmaString) -> Callable[[str], str]:
     cased = isinstance(value, SigmaCasedString)
 
     def column(at: str) -> str:
-        plain = at if field.kind == "keyword" else f"{at}::VARCHAR"
+        plain = _written(field, at)
         return plain if cased else f"lower({plain})"
 
     def folded(part: str) -> str:
-        return part if cased else part.lower()
+        # character by character, as DuckDB does: Python's whole-string form knows a final sigma
+        return part if cased else "".join(character.lower()[0] for character in part)
 
     if not value.contains_special():
         if field.kind == "boolean" and str(value).lower() in {"true", "false"}:
             return lambda at: at if str(value).lower() == "true" else f"NOT {at}"
-        if field.kind in {"number", "integer"}:
-            return lambda at: f"TRY_CAST({at} AS DOUBLE) = TRY_CAST({text(str(value))} AS DOUBLE)"
         literal = text(folded("".join(str(part) for part in value.s)))
         return lambda at: f"{column(at)} = {literal}"
     pieces = []
@@ -162,7 +175,7 @@ def _reference(field: Field, value: SigmaFieldReference, vocabulary: Vocabulary)
         raise Inexpressible(f"the field {value.field!r} is not in the schema")
     if field.array or other.array:
         raise Inexpressible(f"{field.name!r} and {value.field!r} are compared, and one of them holds many values")
-    left, right = (f"lower({quoted(f.name)}::VARCHAR)" for f in (field, other))
+    left, right = (f"lower({_written(f, quoted(f.name))})" for f in (field, other))
     starts, ends = getattr(value, "starts_with", False), getattr(value, "ends_with", False)
     if starts and ends:
         return f"coalesce(contains({left}, {right}), false)"
