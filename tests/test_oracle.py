@@ -207,38 +207,38 @@ def test_neq_is_not_of_the_whole_item(key: str, value: Any, found: Any, *, expec
 
 
 # Modifiers, fieldref
-@pytest.mark.parametrize(
-    ("key", "left", "right", "expected"),
-    [
-        ("|fieldref", "ana", "ANA", True),
-        ("|fieldref", "ana", "anna", False),
-        ("|fieldref", "ana", "*", False),
-        ("|fieldref", "a*", "a*", True),
-        ("|fieldref", ABSENT, "ana", False),
-        ("|fieldref", "ana", ABSENT, False),
-        ("|fieldref", ABSENT, ABSENT, False),
-        ("|fieldref", "", "", False),
-        ("|fieldref", None, None, False),
-        ("|fieldref", 5, 5.0, True),
-        ("|fieldref", 5, "5", True),
-        ("|fieldref", 1, True, False),
-        ("|fieldref", True, "TRUE", True),
-        ("|fieldref", ["a", "b"], ["B", "c"], True),
-        ("|fieldref", ["a", "b"], ["c"], False),
-        ("|fieldref", ["a", "b"], "b", True),
-        ("|fieldref", ["a"], [], False),
-        ("|fieldref|startswith", "Admin", "adm", True),
-        ("|fieldref|startswith", "admin", "min", False),
-        ("|fieldref|startswith", "adm", "admin", False),
-        ("|fieldref|startswith", "admin", ABSENT, False),
-        ("|fieldref|startswith", "admin", "a*", False),
-        ("|fieldref|endswith", "admin", "MIN", True),
-        ("|fieldref|endswith", "admin", "adm", False),
-        ("|fieldref|contains", "admin", "DMI", True),
-        ("|fieldref|contains", "admin", "x", False),
-        ("|fieldref|contains", ["x", "admin"], ["y", "dmi"], True),
-    ],
-)
+REFERENCES: list[tuple[str, Any, Any, bool]] = [
+    ("|fieldref", "ana", "ANA", True),
+    ("|fieldref", "ana", "anna", False),
+    ("|fieldref", "ana", "*", False),
+    ("|fieldref", "a*", "a*", True),
+    ("|fieldref", ABSENT, "ana", False),
+    ("|fieldref", "ana", ABSENT, False),
+    ("|fieldref", ABSENT, ABSENT, False),
+    ("|fieldref", "", "", False),
+    ("|fieldref", None, None, False),
+    ("|fieldref", 5, 5.0, True),
+    ("|fieldref", 5, "5", True),
+    ("|fieldref", 1, True, False),
+    ("|fieldref", True, "TRUE", True),
+    ("|fieldref", ["a", "b"], ["B", "c"], True),
+    ("|fieldref", ["a", "b"], ["c"], False),
+    ("|fieldref", ["a", "b"], "b", True),
+    ("|fieldref", ["a"], [], False),
+    ("|fieldref|startswith", "Admin", "adm", True),
+    ("|fieldref|startswith", "admin", "min", False),
+    ("|fieldref|startswith", "adm", "admin", False),
+    ("|fieldref|startswith", "admin", ABSENT, False),
+    ("|fieldref|startswith", "admin", "a*", False),
+    ("|fieldref|endswith", "admin", "MIN", True),
+    ("|fieldref|endswith", "admin", "adm", False),
+    ("|fieldref|contains", "admin", "DMI", True),
+    ("|fieldref|contains", "admin", "x", False),
+    ("|fieldref|contains", ["x", "admin"], ["y", "dmi"], True),
+]
+
+
+@pytest.mark.parametrize(("key", "left", "right", "expected"), REFERENCES)
 def test_a_field_is_compared_with_another(key: str, left: Any, right: Any, *, expected: bool) -> None:
     others = {} if right is ABSENT else {"g": right}
     assert holds(key, "g", left, **others) is expected
