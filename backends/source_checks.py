@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -62,18 +62,43 @@ def check(marked: MarkedYaml, form: Draft202012Validator, fields: Mapping[str, t
         if name in _SET_BY_ASSEMBLY:
             wrong.append(marked.mistake(path, f"'{name}' is set from the kind's stage, time and map: leave it out"))
         elif name not in fields:
-            wrong.append(marked.mistake(path, f"the schema has no field '{name}' that a source may send{_near(name, fields)}"))
+            wrong.append(
+                marked.mistake(path, f"the schema has no field '{name}' that a source may send{_near(name, fields)}")
+            )
     wrong += [
         marked.mistake(path, f"the regular expression '{pattern}' cannot be read: {why}")
         for path, pattern, why in _broken_patterns(data, ())
     ]
     for name, kind in kinds.items():
         wrong += _check_takes(marked, name, kind, kinds)
-    wrong += _check_blindness(marked, data.get("never", {}), kinds)
+    own = {name: kind for name, kind in kinds.items() if "speaks_as" not in kind}
+    wrong += _check_blindness(marked, data["source"], data["never"], own)
     if not wrong and (circle := _circle(kinds)):
-        wrong.append(marked.mistake(["kinds", circle[0]], f"records cannot take from each other in a circle: {' ← '.join(circle)}"))
+        wrong.append(
+            marked.mistake(
+                ["kinds", circle[0]], f"records cannot take from each other in a circle: {' ← '.join(circle)}"
+            )
+        )
     both = set(data["ids"]["issued"]) & set(data["ids"]["client"])
-    wrong += [marked.mistake(["ids", "client"], f"'{name}' is issued and set by the client at once") for name in sorted(both)]
+    wrong += [
+        marked.mistake(["ids", "client"], f"'{name}' is issued and set by the client at once") for name in sorted(both)
+    ]
+    return wrong
+
+
+def check_together(maps: Sequence[MarkedYaml]) -> list[Mistake]:
+    """All mistakes of kinds that speak as another map, of maps that are right by themselves."""
+    never = {marked.data["source"]: marked.data["never"] for marked in maps}
+    wrong: list[Mistake] = []
+    for marked in maps:
+        for name, kind in marked.data.get("kinds", {}).items():
+            other = kind.get("speaks_as")
+            if other is None:
+                continue
+            if other not in never:
+                wrong.append(marked.mistake(["kinds", name, "speaks_as"], f"there is no map '{other}' to speak as"))
+            else:
+                wrong += _check_blindness(marked, other, never[other], {name: kind})
     return wrong
 
 
@@ -92,28 +117,41 @@ def _circle(kinds: Mapping[str, Any]) -> list[str]:
 
 def _check_takes(marked: MarkedYaml, name: str, kind: Mapping[str, Any], kinds: Mapping[str, Any]) -> Iterator[Mistake]:
     for index, takes in enumerate(kind.get("takes", ())):
-        path = ["kinds", name, "takes", index]
+        path: list[str | int] = ["kinds", name, "takes", index]
         other = kinds.get(takes["from"])
         if other is None or "ignored" in other:
             yield marked.mistake([*path, "from"], f"there is no kind '{takes['from']}' to take from")
             continue
-        mine, theirs = _values(kind), _values(other)
-        for word in ("same", "compatible", "agree"):
-            for left, right in takes.get(word, {}).items():
-                if left not in mine | _given(kind):
-                    yield marked.mistake([*path, word, left], f"'{left}' is no field or mark of '{name}'")
-                if right not in theirs | _given(other):
-                    yield marked.mistake([*path, word, left], f"'{right}' is no field or mark of '{takes['from']}'")
-        for field in takes.get("gives", ()):
-            if field not in theirs | _given(other):
-                yield marked.mistake([*path, "gives"], f"'{takes['from']}' has no '{field}' to give")
+        yield from _check_names(marked, path, takes, (name, kind), (takes["from"], other))
         if takes["when"] in {"inside", "around"}:
             spans, of = (kind, name) if takes["when"] == "inside" else (other, takes["from"])
             if "event.duration" not in spans["fields"]:
                 yield marked.mistake([*path, "when"], f"'{of}' needs event.duration, or it has no interval")
 
 
-def _check_blindness(marked: MarkedYaml, never: Mapping[str, Any], kinds: Mapping[str, Any]) -> Iterator[Mistake]:
+def _check_names(
+    marked: MarkedYaml,
+    path: list[str | int],
+    takes: Mapping[str, Any],
+    mine: tuple[str, Mapping[str, Any]],
+    theirs: tuple[str, Mapping[str, Any]],
+) -> Iterator[Mistake]:
+    """Names in one ``takes`` that its two kinds, (name, kind) each, do not have."""
+    have, give = _values(mine[1]) | _given(mine[1]), _values(theirs[1]) | _given(theirs[1])
+    for word in ("same", "compatible", "agree"):
+        for left, right in takes.get(word, {}).items():
+            if left not in have:
+                yield marked.mistake([*path, word, left], f"'{left}' is no field or mark of '{mine[0]}'")
+            if right not in give:
+                yield marked.mistake([*path, word, left], f"'{right}' is no field or mark of '{theirs[0]}'")
+    for field in takes.get("gives", ()):
+        if field not in give:
+            yield marked.mistake([*path, "gives"], f"'{theirs[0]}' has no '{field}' to give")
+
+
+def _check_blindness(
+    marked: MarkedYaml, source: str, never: Mapping[str, Any], kinds: Mapping[str, Any]
+) -> Iterator[Mistake]:
     for stage, concepts in never.items():
         said: dict[str, str] = {}
         for name, kind in kinds.items():
@@ -123,8 +161,8 @@ def _check_blindness(marked: MarkedYaml, never: Mapping[str, Any], kinds: Mappin
             for field in CONCEPTS[concept]:
                 if field in said:
                     yield marked.mistake(
-                        ["never", stage],
-                        f"'{stage}' is said never to tell '{concept}', and the kind '{said[field]}' gives {field}",
+                        ["kinds", said[field], "fields", field],
+                        f"'{said[field]}' gives {field}, and '{source}' says that its {stage} never tells '{concept}'",
                     )
 
 

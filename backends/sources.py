@@ -18,7 +18,7 @@ from jsonschema import Draft202012Validator
 
 from backends.errors import Mistake, Mistakes
 from backends.marked_yaml import MarkedYaml
-from backends.source_checks import check
+from backends.source_checks import check, check_together
 
 Expression = Any
 """A JSON Pointer, or an object with one key: value, json, first, lookup, capture, time, scale, span, split."""
@@ -88,6 +88,7 @@ class RecordKind:
         ignored: why it makes no event, None when it does or gives something.
         stage: ``chain.stage`` of its events.
         event: always, alone (when no other record took it) or never.
+        speaks_as: the map whose ``never`` and ids hold for its events, None for its own.
         unused: why a record that nothing took makes no event.
         at: when it happened.
         written_at_end: whether ``at`` is the end of the interval that ``event.duration`` spans.
@@ -101,6 +102,7 @@ class RecordKind:
     ignored: str | None = None
     stage: str | None = None
     event: Literal["always", "alone", "never"] = "never"
+    speaks_as: str | None = None
     unused: str = "nothing took it"
     at: Expression = None
     written_at_end: bool = True
@@ -119,6 +121,7 @@ class RecordKind:
             recognised=recognised,
             stage=shape.get("stage"),
             event=shape.get("event", "always" if "stage" in shape else "never"),
+            speaks_as=shape.get("speaks_as"),
             unused=shape.get("unused", "nothing took it"),
             at=shape["at"],
             written_at_end=shape.get("written", "end") == "end",
@@ -137,7 +140,7 @@ class SourceMap:
         about: what writes the records and how one gets at them.
         product: name, version, documentation.
         schema_form: its records are events already.
-        detect: a record that fits one of these speaks for this source.
+        detect: a record that fits one of these speaks for this source; none for a map that only others speak as.
         issued_ids: dotted id fields that a trusted component sets.
         client_ids: dotted id fields that whoever sends the request may set.
         never: by stage, the concepts that its records can never say.
@@ -168,7 +171,7 @@ class SourceMap:
             about=shape["about"],
             product=shape["product"],
             schema_form=shape.get("schema_form", False),
-            detect=tuple(map(Recognised.of, shape["detect"])),
+            detect=tuple(map(Recognised.of, shape.get("detect", ()))),
             issued_ids=frozenset(shape["ids"]["issued"]),
             client_ids=frozenset(shape["ids"]["client"]),
             never={stage: list(concepts) for stage, concepts in shape["never"].items()},
@@ -206,16 +209,14 @@ class SourceMaps(Mapping[str, SourceMap]):
         fields = _leaves(json.loads((folder.parent / "event.schema.json").read_text(encoding="utf-8")))
         form = Draft202012Validator(json.loads((folder.parent / "source-map.schema.json").read_text(encoding="utf-8")))
         found: list[Mistake] = []
-        maps: dict[str, SourceMap] = {}
-        for path in sorted(folder.glob("*.yml")):
-            marked = MarkedYaml.read(path)
-            wrong = marked.mistakes or check(marked, form, fields)
-            found += wrong
-            if not wrong:
-                maps[path.stem] = SourceMap.of(marked.data, fields)
+        read = [MarkedYaml.read(path) for path in sorted(folder.glob("*.yml"))]
+        for marked in read:
+            found += marked.mistakes or check(marked, form, fields)
+        if not found:
+            found += check_together(read)
         if found:
             raise Mistakes(sorted(found))
-        return cls(maps)
+        return cls({marked.data["source"]: SourceMap.of(marked.data, fields) for marked in read})
 
     def detect(self, sample: Sequence[Mapping[str, Any]]) -> str | None:
         """The source that speaks for most of a sample of parsed records, if it does for half of them or more."""
@@ -276,6 +277,6 @@ def _text(value: Any) -> str | None:
 def _holds(text: str | None, wanted: Any) -> bool:
     if isinstance(wanted, Mapping):
         if "present" in wanted:
-            return (text is not None) == wanted["present"]
+            return (text is not None) == bool(wanted["present"])
         return text is not None and re.search(wanted["pattern"], text) is not None
     return text is not None and text in {_text(one) for one in (wanted if isinstance(wanted, list) else [wanted])}

@@ -232,7 +232,11 @@ def _listed(numbers: list[int]) -> str:
 
 def _event(source: SourceMap) -> str:
     """One event as JSON text without absent members."""
-    tree: dict[str, Any] = {"@timestamp": stamp("moment"), "event": {"dataset": quoted(source.name)}, "chain": {"stage": "stage"}}
+    tree: dict[str, Any] = {
+        "@timestamp": stamp("moment"),
+        "event": {"dataset": _dataset(source)},
+        "chain": {"stage": "stage"},
+    }
     for name in _fields(source):
         kind, array = source.types[name]
         sql = column(name)
@@ -251,10 +255,20 @@ def _event(source: SourceMap) -> str:
     return f"json_merge_patch('{{}}', to_json({_struct(tree)}))"
 
 
+def _dataset(source: SourceMap) -> str:
+    others = [(n, kind.speaks_as) for n, kind in enumerate(source.kinds, 1) if kind.speaks_as]
+    cases = " ".join(f"WHEN {number} THEN {quoted(name)}" for number, name in others)
+    return f"CASE kind {cases} ELSE {quoted(source.name)} END" if cases else quoted(source.name)
+
+
 def _struct(tree: Mapping[str, Any], *, optional: bool = False) -> str:
     members = (f"{quoted(k)}: {_struct(v, optional=True) if isinstance(v, Mapping) else v}" for k, v in tree.items())
     struct = "{" + ", ".join(members) + "}"
-    return f"CASE WHEN {' OR '.join(f'{leaf} IS NOT NULL' for leaf in _leaves(tree))} THEN {struct} END" if optional else struct
+    return (
+        f"CASE WHEN {' OR '.join(f'{leaf} IS NOT NULL' for leaf in _leaves(tree))} THEN {struct} END"
+        if optional
+        else struct
+    )
 
 
 def _leaves(tree: Mapping[str, Any]) -> list[str]:

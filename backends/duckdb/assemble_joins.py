@@ -24,7 +24,7 @@ def join(connection: duckdb.DuckDBPyConnection, source: SourceMap) -> None:
     for name in order({name: [takes.source for takes in kind.takes] for name, kind in kinds.items()}):
         for takes in kinds[name].takes:
             connection.execute(_pairs(takes, kinds[name], kinds[takes.source], numbers))
-            for statement in _take(takes, kinds[name], source):
+            for statement in _take(takes, kinds[name]):
                 connection.execute(statement)
 
 
@@ -55,9 +55,7 @@ def _pairs(takes: Takes, mine: RecordKind, theirs: RecordKind, numbers: dict[str
         f"(m.{value(a, mine)} IS NULL OR t.{value(b, theirs)} IS NULL OR m.{value(a, mine)} = t.{value(b, theirs)})"
         for a, b in takes.compatible.items()
     ]
-    agreed = [
-        f"coalesce(m.{value(a, mine)} = t.{value(b, theirs)}, true)" for a, b in takes.agree.items()
-    ]
+    agreed = [f"coalesce(m.{value(a, mine)} = t.{value(b, theirs)}, true)" for a, b in takes.agree.items()]
     named = [f"coalesce(m.{value(a, mine)} = t.{value(b, theirs)}, false)" for a, b in takes.agree.items()]
     anyone = [f"t.{value(b, theirs)} IS NOT NULL" for b in takes.agree.values()]
     share = "true" if takes.shared else "calls = 1"
@@ -86,19 +84,19 @@ def _seconds(lower: str, upper: str) -> str:
     return f"unnest(range({_second(lower)}, {_second(upper)} + 1))"
 
 
-def _take(takes: Takes, mine: RecordKind, source: SourceMap) -> list[str]:
-    given = [
-        f"{column(name)} = coalesce(record.{column(name)}, t.{column(name)})" for name in takes.gives if name in source.types
-    ]
+def _take(takes: Takes, mine: RecordKind) -> list[str]:
+    given = [f"{column(name)} = coalesce(record.{column(name)}, t.{column(name)})" for name in takes.gives]
     sets = ", ".join([*given, "records = list_concat(record.records, t.records)"])
+    ambiguous = "SELECT DISTINCT mine FROM pair WHERE NOT good"
+    named = "SELECT DISTINCT theirs FROM pair WHERE named"
     statements = [
         f"UPDATE record SET {sets} FROM pair p JOIN record t ON t.row = p.theirs WHERE p.good AND p.mine = record.row",
         "UPDATE record SET taken = true FROM pair p WHERE p.good AND p.theirs = record.row",
-        "UPDATE record SET ambiguous = true FROM (SELECT DISTINCT mine FROM pair WHERE NOT good) p WHERE p.mine = record.row",
+        f"UPDATE record SET ambiguous = true FROM ({ambiguous}) p WHERE p.mine = record.row",
     ]
     if takes.disputed_is_event:
         statements += [
-            "UPDATE record SET named = true FROM (SELECT DISTINCT theirs FROM pair WHERE named) p WHERE p.theirs = record.row",
+            f"UPDATE record SET named = true FROM ({named}) p WHERE p.theirs = record.row",
             f"""UPDATE record SET witness = {quoted(mine.stage or "")}
                 FROM (SELECT theirs FROM pair GROUP BY theirs HAVING bool_and(NOT good) AND bool_and(anyone)) p
                 WHERE p.theirs = record.row""",

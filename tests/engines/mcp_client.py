@@ -28,7 +28,11 @@ async def call(wanted: dict[str, Any]) -> dict[str, str]:
     agent = wanted.get("agent")
     attributes = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": agent, "gen_ai.conversation.id": "c-1"}
     tracer = trace.get_tracer("agent-runtime")
-    span = tracer.start_as_current_span(f"invoke_agent {agent}", attributes=attributes) if agent else contextlib.nullcontext()
+    span = (
+        tracer.start_as_current_span(f"invoke_agent {agent}", attributes=attributes)
+        if agent
+        else contextlib.nullcontext()
+    )
     try:
         with span:
             async with Client(transport) as client:

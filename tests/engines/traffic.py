@@ -13,8 +13,16 @@ from typing import Any
 from gateway import ADMIN, PASSWORD, Gateway
 
 ANA, BOB, EVE, SERVICE = "ana@corp.example", "bob@corp.example", "eve@corp.example", "svc-crm@corp.example"
-HOSTILE = "' OR 1=1; DROP TABLE record; --<script>\"}{\"a\":%n"
-MAY_CALL = ["tools.read", "tools.execute", "servers.use", "servers.read", "tokens.create", "tokens.read", "tokens.revoke"]
+HOSTILE = '\' OR 1=1; DROP TABLE record; --<script>"}{"a":%n'
+MAY_CALL = [
+    "tools.read",
+    "tools.execute",
+    "servers.use",
+    "servers.read",
+    "tokens.create",
+    "tokens.read",
+    "tokens.revoke",
+]
 
 
 @dataclass
@@ -81,7 +89,9 @@ def drive(gateway: Gateway, client: Client, crm: str) -> Run:
 
     done = run.outcomes
     # People and agents at work.
-    done["ana reads"] = client.call(mcp, session[ANA], read, {"opportunity_id": "o-1"}, headers={"X-Correlation-ID": "corr-ana-1"})
+    done["ana reads"] = client.call(
+        mcp, session[ANA], read, {"opportunity_id": "o-1"}, headers={"X-Correlation-ID": "corr-ana-1"}
+    )
     done["ana updates"] = gateway.call(update, {"opportunity_id": "o-1", "stage": "won"}, token=session[ANA])
     done["ana's agent reads"] = client.call(mcp, agent.text, read, {"opportunity_id": "o-2"})
     # One service token for everybody; the person is a parameter.
@@ -90,7 +100,9 @@ def drive(gateway: Gateway, client: Client, crm: str) -> Run:
         done[f"service updates for {person}"] = gateway.call(update, arguments, token=service.text)
     done["service reads"] = client.call(mcp, service.text, read, {"opportunity_id": "o-3"})
     # Ids that a caller chose.
-    done["eve copies an id"] = gateway.call(read, {"opportunity_id": "o-1"}, token=session[EVE], correlation="corr-ana-1")
+    done["eve copies an id"] = gateway.call(
+        read, {"opportunity_id": "o-1"}, token=session[EVE], correlation="corr-ana-1"
+    )
     done["hostile id"] = gateway.call(read, {"opportunity_id": "o-1"}, token=session[ANA], correlation=HOSTILE)
     # What must not work.
     done["bob is a viewer"] = gateway.call(update, {"opportunity_id": "o-1", "stage": "lost"}, token=session[BOB])
@@ -105,7 +117,9 @@ def drive(gateway: Gateway, client: Client, crm: str) -> Run:
     gateway.administer("DELETE", f"/tokens/{lost.identifier}", person=EVE)
     done["revoked token"] = gateway.call(read, {"opportunity_id": "o-1"}, token=lost.text)
     # The server without the gateway.
-    done["copilot reads directly"] = client.call(crm, "token-of-sales-copilot", "crm_read_opportunity", {"opportunity_id": "o-4"}, agent="sales-copilot")
+    done["copilot reads directly"] = client.call(
+        crm, "token-of-sales-copilot", "crm_read_opportunity", {"opportunity_id": "o-4"}, agent="sales-copilot"
+    )
     done["no scopes"] = client.call(crm, "token-without-scopes", "crm_read_opportunity", {"opportunity_id": "o-4"})
     done["unknown token"] = client.call(crm, "not-a-token", "crm_read_opportunity", {"opportunity_id": "o-4"})
     # The server is switched off.
@@ -136,7 +150,10 @@ def _set_up(gateway: Gateway, crm: str) -> dict[str, Any]:
     }
     registered = gateway.administer("POST", "/gateways", server)
     tools = [tool["id"] for tool in gateway.administer("GET", "/tools")]
-    bundle = {"server": {"name": "sales", "description": "sales tools", "associated_tools": tools}, "visibility": "public"}
+    bundle = {
+        "server": {"name": "sales", "description": "sales tools", "associated_tools": tools},
+        "visibility": "public",
+    }
     virtual = gateway.administer("POST", "/servers", bundle)
     return {"gateway": registered["id"], "server": virtual["id"]}
 
