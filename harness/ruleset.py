@@ -1,0 +1,222 @@
+"""The rules as the commands see them: parsed, with their parameters, checked against the schema, and chosen by name."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from backends.errors import Mistake, Mistakes
+from backends.vocabulary import Vocabulary, closest
+from harness.pairing import PREFIX, cases_beside, stem
+from harness.parameters import Parameters, seconds
+from harness.rule_file import LEVELS, SERVICES, RuleFile, read_rule, unknown_field
+from harness.sentence import fields as named_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from sigma.rule import SigmaRule
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule with all that is said about it.
+
+    Attributes:
+        stem: what a person types: the file name without ``mcp_`` and suffix.
+        path: its file.
+        chapter: its folder.
+        service: ``event`` or ``chain``: which record it judges.
+        level: one of ``LEVELS``.
+        sigma: the rule itself.
+        kind: ``incident`` or ``posture``.
+        group_by: fields whose values, together, make one finding.
+        period_sec: how long hits of one group are one finding.
+        sentence: template of the finding's plain sentence.
+        number: its number in the catalogue, if it has one.
+        needs_register: register tables without which it stays quiet.
+        sharpened_by: register tables that let it find more or spare it a false alarm.
+        stages: stages whose records it needs.
+        fields: fields that an analyst wants to see first.
+    """
+
+    stem: str
+    path: Path
+    chapter: str
+    service: str
+    level: str
+    sigma: SigmaRule
+    kind: str
+    group_by: tuple[str, ...]
+    period_sec: int
+    sentence: str
+    number: int | None = None
+    needs_register: tuple[str, ...] = ()
+    sharpened_by: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """Sigma's UUID."""
+        return str(self.sigma.id)
+
+    @property
+    def title(self) -> str:
+        """Sigma's title."""
+        return str(self.sigma.title)
+
+    @property
+    def cases(self) -> Path:
+        """Where its cases lie."""
+        return cases_beside(self.path)
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """Rules in the order of their numbers, those without one last, by stem."""
+
+    rules: tuple[Rule, ...]
+
+    def __iter__(self) -> Iterator[Rule]:
+        return iter(self.rules)
+
+    def __len__(self) -> int:
+        return len(self.rules)
+
+    def select(
+        self, selectors: Sequence[str] = (), levels: Sequence[str] = (), chapters: Sequence[str] = ()
+    ) -> RuleSet:
+        """Those that a selector names (stem, number, id, glob of stems, path), of these levels and chapters.
+
+        Nothing given is anything.
+
+        Raises:
+            Mistakes: a selector, level or chapter that names nothing, with the closest name.
+        """
+        found = [
+            *self._unknown("rule", selectors, _named, [r.stem for r in self.rules]),
+            *self._unknown("level", levels, lambda _, word: word in LEVELS, LEVELS),
+            *self._unknown(
+                "chapter", chapters, lambda rule, word: rule.chapter == word, [r.chapter for r in self.rules]
+            ),
+        ]
+        if found:
+            raise Mistakes(found)
+        return replace(
+            self,
+            rules=tuple(
+                rule
+                for rule in self.rules
+                if (not selectors or any(_named(rule, word) for word in selectors))
+                and (not levels or rule.level in levels)
+                and (not chapters or rule.chapter in chapters)
+            ),
+        )
+
+    def _unknown(self, what: str, words: Sequence[str], names: Any, known: Sequence[str]) -> Iterator[Mistake]:
+        for word in words:
+            if not any(names(rule, word) for rule in self.rules):
+                near = closest(word, dict.fromkeys(known)) or closest(word.removeprefix(PREFIX), dict.fromkeys(known))
+                hint = f"; did you mean {near}?" if near else "; 'countersign rules' lists them"
+                yield Mistake(word, 0, f"no {what} has this name{hint}")
+
+
+def _named(rule: Rule, word: str) -> bool:
+    if word.isdigit():
+        return rule.number == int(word)
+    if word.endswith(".yml"):
+        return rule.path.name == word or str(rule.path) == word or rule.path.resolve().match(word)
+    return word.lower() == rule.id or fnmatchcase(rule.stem, word) or fnmatchcase(PREFIX + rule.stem, word)
+
+
+def load_rules(folder: Path, schemas: Path | None = None) -> RuleSet:
+    """Every rule under ``folder``, with ``folder/parameters.json`` where there is one.
+
+    Args:
+        folder: rules, one chapter a folder.
+        schemas: the folder of schemas; by default beside ``folder``.
+
+    Raises:
+        Mistakes: everything that is wrong, all at once, with file and line.
+    """
+    schemas = schemas or folder.parent / "schemas"
+    vocabularies = {service: Vocabulary.load(schemas / f"{service}.schema.json") for service in SERVICES}
+    parameters = Parameters.read(folder / "parameters.json", schemas / "parameters.schema.json")
+    found = list(parameters.mistakes)
+    paths = sorted(path for path in folder.rglob("*") if path.suffix in {".yml", ".yaml"})
+    files = [read_rule(path, folder, vocabularies) for path in paths]
+    complete = [_complete(file, parameters, vocabularies) for file in files]
+    rules = [rule for rule, _ in complete if rule is not None]
+    found += [mistake for file in files for mistake in file.mistakes]
+    found += [mistake for _, mistakes in complete for mistake in mistakes]
+    found += parameters.strangers({stem(path) for path in paths})
+    found += _twice(rules)
+    if found:
+        raise Mistakes(sorted(set(found)))
+    return RuleSet(tuple(sorted(rules, key=lambda rule: (rule.number is None, rule.number or 0, rule.stem))))
+
+
+def _complete(
+    file: RuleFile, parameters: Parameters, vocabularies: Mapping[str, Vocabulary]
+) -> tuple[Rule | None, list[Mistake]]:
+    """The rule with its parameters, and what is wrong with these."""
+    if file.mistakes or parameters.mistakes or file.sigma is None or file.service is None or file.level is None:
+        return None, []
+    name, chapter = stem(file.path), file.path.parent.name
+    values = parameters.of(stem=name, chapter=chapter, service=file.service, level=file.level)
+    found = list(_unknown_in_parameters(name, values, parameters, vocabularies[file.service], file.service))
+    if found:
+        return None, found
+    said = {"stem": name, "chapter": chapter, "service": file.service, "level": file.level}
+    return _rule(file.path, file.sigma, values, **said), []
+
+
+def _rule(path: Path, sigma: SigmaRule, values: Mapping[str, Any], **said: str) -> Rule:
+    return Rule(
+        **said,
+        path=path,
+        sigma=sigma,
+        kind=values.get("kind", "incident"),
+        group_by=tuple(values.get("group_by", ("chain.id",))),
+        period_sec=seconds(values.get("period", "1d")),
+        sentence=values.get("sentence", f"{sigma.title}."),
+        number=values.get("number"),
+        needs_register=tuple(values.get("needs", ())),
+        sharpened_by=tuple(values.get("sharpened_by", ())),
+        stages=tuple(values.get("stages", ())),
+        fields=tuple(values.get("fields", ())),
+    )
+
+
+def _unknown_in_parameters(
+    name: str, values: Mapping[str, Any], parameters: Parameters, vocabulary: Vocabulary, service: str
+) -> Iterator[Mistake]:
+    try:
+        said = named_in(values.get("sentence", ""))
+    except ValueError as wrong:
+        yield Mistake(parameters.file, parameters.line(name, "sentence"), str(wrong))
+        said = ()
+    for key, fields in (
+        ("group_by", values.get("group_by", ())),
+        ("fields", values.get("fields", ())),
+        ("sentence", said),
+    ):
+        for field in fields:
+            if field not in vocabulary.fields:
+                message = f"{key} of {name}: {unknown_field(field, vocabulary, service)}"
+                yield Mistake(parameters.file, parameters.line(name, key), message)
+
+
+def _twice(rules: Sequence[Rule]) -> Iterator[Mistake]:
+    """Ids, stems and numbers that two rules share."""
+    for what in ("id", "stem", "number"):
+        same: dict[Any, list[Rule]] = defaultdict(list)
+        for rule in rules:
+            same[getattr(rule, what)].append(rule)
+        for value, sharing in same.items():
+            for rule in sharing[1:] if value is not None else ():
+                yield Mistake(str(rule.path), 0, f"its {what} {value} is that of {sharing[0].path.name} too")
