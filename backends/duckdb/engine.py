@@ -201,12 +201,17 @@ class Engine:
             f"FROM ev WHERE {key} IN (SELECT {key} FROM long_keys))) cut WHERE cut.rid = ev.rid AND cut.session > 0",
         )
 
-    def chain_hits(self, rules: Sequence[tuple[str, str]]) -> dict[str, list[int]]:
-        """Chain keys that each chain rule fires for; rules are (name, SQL over the chain view)."""
+    def chain_hits(self, rules: Sequence[tuple[str, str]], judged: str = "true") -> dict[str, list[int]]:
+        """Chain keys that each chain rule fires for.
+
+        Args:
+            rules: (name, SQL over the chain view).
+            judged: SQL over the chain view: which chains are judged now.
+        """
         if not rules:
             return {}
         columns = ", ".join(f"({sql})::BOOLEAN AS {quoted(name)}" for name, sql in rules)
-        view = f"SELECT *, CASE WHEN len(blind) > 0 THEN blind END AS \"chain.blind\" FROM chains"
+        view = f"SELECT *, CASE WHEN len(blind) > 0 THEN blind END AS \"chain.blind\" FROM chains WHERE {judged}"
         any_of = " OR ".join(quoted(name) for name, _ in rules)
         rows = self.connection.execute(
             f"SELECT chain, {', '.join(quoted(name) for name, _ in rules)} FROM (SELECT chain, {columns} FROM ({view})) WHERE {any_of} ORDER BY chain",
@@ -325,6 +330,7 @@ def _narrow(client: Mapping[str, Sequence[str]]) -> list[str]:
         "coalesce(\"mcp.server.party\" = 'third', false) AS third_party",
         "coalesce(lower(\"chain.resource.classification\") = 'restricted', false) AS restricted",
         '"oauth.token.audience_match" AS audience_match',
+        "coalesce(\"event.dataset\", 'countersign') AS dataset",
         key("emitter", 'lower("observer.name")') + " AS emitter",
         '"event.sequence"::BIGINT AS sequence',
         key("record", '"event.hash"') + " AS record_hash",

@@ -20,7 +20,7 @@ CREATE OR REPLACE TEMP TABLE calls AS
   FROM link WHERE stage = 3;
 
 CREATE OR REPLACE TEMP TABLE one_call AS
-  SELECT chain, count(*) AS n, min(rid) AS rid FROM calls GROUP BY chain;
+  SELECT chain, count(*) AS n, count(*) FILTER (backed) AS backed, min(rid) AS rid FROM calls GROUP BY chain;
 
 CREATE OR REPLACE TEMP TABLE accesses AS
   SELECT link.rid, link.chain, link.person, link.person_kind, link.human, link.names_agent, link.h, link.is_write, link.by_agent, link.audience_match,
@@ -37,7 +37,7 @@ CREATE OR REPLACE TEMP TABLE accesses AS
 CREATE OR REPLACE TEMP TABLE access_facts AS
   SELECT accesses.chain,
     bool_and(call IS NOT NULL) AS attributed,
-    bool_or(is_write AND (by_agent AND one_call.n IS NULL OR NOT accesses.backed)) AS orphan_write,
+    bool_or(is_write AND (by_agent AND coalesce(one_call.backed, 0) = 0 OR NOT accesses.backed)) AS orphan_write,
     bool_and(accesses.human AND coalesce(accesses.person = calls.person, true)) FILTER (calls.human) AS user_propagated,
     bool_and(accesses.names_agent) FILTER (call IS NOT NULL) AS agent_propagated,
     bool_or(accesses.h = calls.h AND NOT coalesce(accesses.audience_match, false)) AS passed_through,

@@ -1,0 +1,163 @@
+"""Two scans chained by `--until` and `--carry` give the findings of one.
+
+A scan until T judges what has settled by T minus the grace window: chains that ended before, and groups of findings whose
+period is over. The records of everything still open go to the carry file, with the place they came from; the next scan
+starts from them and judges only what settled after the previous T.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from backends.duckdb.engine import Engine, EventRule
+from backends.duckdb.lines import LogFile, read_lines
+from backends.duckdb.register import microseconds
+from backends.errors import Mistake, Mistakes
+from harness.options import ScanOptions
+
+FORM = 1
+
+
+@dataclass
+class Carry:
+    """What is open before and after a scan.
+
+    Attributes:
+        options: of the scan.
+        before: settled by the previous scan, microseconds; None: there was none.
+        names: names of logs that carried records came from.
+        chains, open, in_grace: counts for the summary, known after `settle`.
+    """
+
+    options: ScanOptions
+    before: int | None = None
+    names: list[str] = field(default_factory=list)
+    chains: int = 0
+    open: int = 0
+    in_grace: int = 0
+
+    def load(self, index: int, folder: Path) -> LogFile | None:
+        """The records that the previous scan left open, as an input."""
+        path = self.options.carry
+        if path is None or not path.exists() or not path.stat().st_size:
+            return None
+        with path.open("rb") as stream:
+            try:
+                head = json.loads(stream.readline())["countersign"]
+                self.before, self.names = int(head["settled"]), [str(name) for name in head["logs"]]
+                known = head["carry"] == FORM
+            except (ValueError, KeyError, TypeError):
+                known = False
+            if not known:
+                message = "this is no carry file; name one that a scan wrote, or a new one"
+                raise Mistakes([Mistake(str(path), 1, message)])
+            body = folder / "carried.jsonl"
+            with body.open("wb") as out:
+                for chunk in iter(lambda: stream.read(1 << 20), b""):
+                    out.write(chunk)
+        return LogFile(index, body, "(carried)")
+
+    @property
+    def settled(self) -> int | None:
+        """What ended by then is judged, microseconds; None: everything."""
+        if self.options.until is None:
+            return None
+        return microseconds(self.options.until) - int(self.options.grace.total_seconds() * 1_000_000)
+
+    def group(self, rule: EventRule) -> str:
+        """SQL: the period that this record's finding belongs to is judged now."""
+        end = f"(ts // {rule.period_us} + 1) * {rule.period_us}"
+        return self._now(end) + self._since("ts")
+
+    def chain(self) -> str:
+        """SQL over the chain view: the chain is judged now."""
+        return self._now('"chain.end"') + self._since('"chain.end"')
+
+    def _now(self, end: str) -> str:
+        upper = f"{end} <= {self.settled}" if self.settled is not None else "true"
+        return upper + (f" AND {end} > {self.before}" if self.before is not None else "")
+
+    def _since(self, moment: str) -> str:
+        return f" AND {moment} >= {microseconds(self.options.since)}" if self.options.since else ""
+
+    def count(self, engine: Engine) -> None:
+        """Count what is judged, open, and ending within the grace window of the last record."""
+        grace = int(self.options.grace.total_seconds() * 1_000_000)
+        row = engine.connection.execute(
+            f'SELECT count(*) FILTER ({self.chain()}), count(*) FILTER (NOT ({self._now(chr(34) + "chain.end" + chr(34))})), '
+            f'count(*) FILTER ("chain.end" > (SELECT max(ts) FROM ev) - {grace}) FROM chains',
+        ).fetchone()
+        self.chains, self.open, self.in_grace = row or (0, 0, 0)
+
+    def keep(self, engine: Engine, rules: Sequence[EventRule], names: Mapping[int, str]) -> None:
+        """Write what is open to the carry file; beside it first, so that a good file is never half replaced."""
+        path = self.options.carry
+        if path is None or self.settled is None:
+            return
+        waiting = [f"(hits{at // 63} >> {at % 63} & 1 = 1 AND (ts // {r.period_us} + 1) * {r.period_us} > {self.settled})" for at, r in enumerate(rules)]
+        rows = engine.connection.execute(
+            'SELECT file, "offset", number, provenance FROM ev WHERE rid IN ('
+            f'SELECT rid FROM placed JOIN chains USING (chain) WHERE "chain.end" > {self.settled}) OR ts > {self.settled}'
+            + "".join(f" OR {one}" for one in waiting)
+            + ' ORDER BY file, "offset"',
+        ).fetchall()
+        logs: dict[str, int] = {name: at for at, name in enumerate(self.names)}
+        lines: list[bytes] = []
+        by_file: dict[int, list[tuple[int, int, str | None]]] = {}
+        for file, offset, number, provenance in rows:
+            by_file.setdefault(file, []).append((offset, number, provenance))
+        resolver = Places(engine, names, self.names)
+        for file, some in by_file.items():
+            texts = read_lines(engine.files[file], [(offset, 0) for offset, _, _ in some])
+            for (offset, _, provenance), (_, line) in zip(some, texts, strict=True):
+                origin = json.loads(provenance) if provenance else [[file, offset]]
+                record: dict[str, Any] = json.loads(line)
+                places = []
+                for name, number in resolver.resolve([(int(f), int(o)) for f, o in origin]):
+                    places.append([-1 - logs.setdefault(name, len(logs)), number])
+                record["countersign"] = {"records": places}
+                lines.append(json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
+        head = {"countersign": {"carry": FORM, "settled": self.settled, "logs": list(logs)}}
+        beside = path.with_name(path.name + ".new")
+        with beside.open("wb") as out:
+            out.write(json.dumps(head).encode() + b"\n")
+            out.writelines(line + b"\n" for line in lines)
+        os.replace(beside, path)
+
+
+class Places:
+    """File and line of places: (input index, byte offset), or (-1 - k, line) for the k-th log of a carry file."""
+
+    def __init__(self, engine: Engine, names: Mapping[int, str], carried: Sequence[str]) -> None:
+        self._engine, self._names, self._carried = engine, names, carried
+
+    def resolve(self, places: Sequence[tuple[int, int]]) -> list[tuple[str, int]]:
+        """(name, 1-based line number) of each place, in the same order."""
+        wanted: dict[int, set[int]] = {}
+        for file, offset in places:
+            if file >= 0:
+                wanted.setdefault(file, set()).add(offset)
+        numbers = {(file, offset): n for file, some in wanted.items() for offset, n in self._count(file, sorted(some))}
+        return [
+            (self._names.get(file, "-"), numbers[file, offset]) if file >= 0 else (self._carried[-1 - file], offset)
+            for file, offset in places
+        ]
+
+    def _count(self, file: int, offsets: Sequence[int]) -> list[tuple[int, int]]:
+        """Line numbers of ascending byte offsets: newlines before them, counted once from the start."""
+        found, line, at = [], 1, 0
+        with self._engine.files[file].open() as stream:
+            for offset in offsets:
+                while at < offset:
+                    chunk = stream.read(min(1 << 20, offset - at))
+                    if not chunk:
+                        break
+                    line += chunk.count(b"\n")
+                    at += len(chunk)
+                found.append((offset, line))
+        return found

@@ -1,0 +1,119 @@
+"""Findings made of records: who, where, what made the rule fire, and one plain sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from backends.duckdb.backend import fields_read
+from backends.vocabulary import Vocabulary
+from harness import masking
+from harness.finding import RECORDS_SHOWN, ChainRef, Finding, RecordRef, RuleRef, Who, finding_id
+from harness.ruleset import Rule
+from harness.sentence import render
+
+VALUES_SHOWN = 10
+"""Items of an array that a finding carries."""
+
+
+class Namer:
+    """Makes findings of one kind of record (events, or chains)."""
+
+    def __init__(self, vocabulary: Vocabulary, *, show_sensitive: bool = False) -> None:
+        self._vocabulary, self._show = vocabulary, show_sensitive
+
+    def event_finding(
+        self,
+        rule: Rule,
+        records: Sequence[Mapping[str, Any]],
+        places: Sequence[tuple[str, int]],
+        *,
+        count: int,
+        places_total: int,
+        seen: tuple[str, str],
+        period: str,
+        chain: tuple[str, str] | None,
+    ) -> Finding:
+        """A finding of a single-record rule; ``records`` are the first of its group."""
+        first = records[0]
+        group = {name: self._shown(name, first[name]) for name in rule.group_by if name in first}
+        if chain and "chain.id" in rule.group_by:
+            group["chain.id"] = chain[0]
+        values = dict(first)
+        if chain:
+            values["chain.id"] = chain[0]
+        return Finding(
+            id=finding_id(rule.id, {k: str(first.get(k, group.get(k))) for k in rule.group_by}, period),
+            rule=reference(rule),
+            sentence=render(rule.sentence, values, self._text),
+            first_seen=seen[0],
+            last_seen=seen[1],
+            count=count,
+            who=Who(
+                self._one(records, "user.key") or self._one(records, "user.email") or self._one(records, "user.id"),
+                self._one(records, "user.effective.id"),
+                self._one(records, "chain.actor.type"),
+            ),
+            agent=self._one(records, "gen_ai.agent.id"),
+            server=self._one(records, "mcp.server.name"),
+            tool=self._one(records, "gen_ai.tool.name"),
+            system=self._one(records, "service.target.name"),
+            chain=ChainRef(*chain) if chain else None,
+            group=group,
+            fields=self._fields(rule, first),
+            records=tuple(RecordRef(*place) for place in places[:RECORDS_SHOWN]),
+            records_total=places_total,
+            tags=tuple(str(tag) for tag in rule.sigma.tags),
+        )
+
+    def chain_finding(
+        self, rule: Rule, record: Mapping[str, Any], places: Sequence[tuple[str, int]], places_total: int
+    ) -> Finding:
+        """A finding of a chain rule."""
+        return Finding(
+            id=finding_id(rule.id, {"chain.id": record["chain.id"]}, record["chain.start"]),
+            rule=reference(rule),
+            sentence=render(rule.sentence, record, self._text),
+            first_seen=record["chain.start"],
+            last_seen=record["chain.end"],
+            who=Who(self._one([record], "chain.users"), self._one([record], "chain.effective_users")),
+            agent=self._one([record], "chain.agents"),
+            server=self._one([record], "chain.servers"),
+            tool=self._one([record], "chain.tools"),
+            system=self._one([record], "chain.systems"),
+            chain=ChainRef(record["chain.id"], record.get("chain.id_source")),
+            group={"chain.id": record["chain.id"]},
+            fields=self._fields(rule, record),
+            records=tuple(RecordRef(*place) for place in places[:RECORDS_SHOWN]),
+            records_total=places_total,
+            tags=tuple(str(tag) for tag in rule.sigma.tags),
+        )
+
+    def _fields(self, rule: Rule, record: Mapping[str, Any]) -> dict[str, Any]:
+        """What the rule read on this record; an absent field that it read is null."""
+        return {name: self._shown(name, record.get(name)) for name in sorted(fields_read(rule.sigma))}
+
+    def _shown(self, name: str, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._shown(name, item) for item in value[:VALUES_SHOWN]]
+        return masking.masked(value, sensitive=self._sensitive(name)) if isinstance(value, str) else value
+
+    def _text(self, name: str, value: Any) -> str:
+        shown = self._shown(name, value)
+        if isinstance(shown, list):
+            return ", ".join(str(item) for item in shown)
+        return str(shown).lower() if isinstance(shown, bool) else str(shown)
+
+    def _sensitive(self, name: str) -> bool:
+        known = self._vocabulary.fields.get(name)
+        return bool(known and known.sensitive and not self._show and name in masking.CONTENT)
+
+    def _one(self, records: Sequence[Mapping[str, Any]], name: str) -> str | None:
+        """The one value that all records share; several are none."""
+        values = {str(v) for r in records for v in (r[name] if isinstance(r.get(name), list) else [r.get(name)]) if v is not None}
+        return str(self._shown(name, values.pop())) if len(values) == 1 else None
+
+
+def reference(rule: Rule) -> RuleRef:
+    """The rule as a finding names it."""
+    return RuleRef(rule.id, rule.stem, rule.title, rule.level, rule.chapter, rule.kind, rule.number)

@@ -1,0 +1,310 @@
+"""`scan`: from logs to findings, on the embedded engine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from backends.duckdb.assemble import assemble
+from backends.duckdb.engine import STAGES, Engine, EventRule, Limits
+from backends.duckdb.lines import BadLine, LogFile, read_lines
+from backends.duckdb.target import Sources, chain_records, compile_rules, rfc3339, shown
+from backends.errors import Mistake, Mistakes
+from backends.register import Register
+from backends.sources import SourceMaps
+from backends.vocabulary import Vocabulary
+from harness.blindness import blind_spots
+from harness.carry import Carry, Places
+from harness.finding import RECORDS_SHOWN, Finding, Rejected, ScanResult, Summary, led
+from harness.naming import Namer
+from harness.options import STANDARD_INPUT, Progress, Report, ScanOptions
+from harness.ruleset import Rule, load_rules
+
+TABLES = ("agents", "servers", "tools", "scopes", "people", "clients", "networks", "coverage")
+"""Tables that a register can have."""
+
+SAMPLE = 200
+"""Lines that a source is recognised by."""
+
+MEMBERS_SHOWN = 200
+"""Records of one chain that are read again to name its people, tools and systems."""
+
+REJECTS_SHOWN = 1000
+"""Rejected lines that a report lists; all are counted, and all are kept where a file for them is given."""
+
+
+def scan(options: ScanOptions, progress: Report = lambda _progress: None) -> ScanResult:
+    """Scan logs.
+
+    Raises:
+        Mistakes: everything a person can fix before the first line is read: rules, register, sources, inputs.
+    """
+    started = time.monotonic()
+    events, chains = Vocabulary.load(options.root.event_schema), Vocabulary.load(options.root.chain_schema)
+    rules = load_rules(options.root.rules, options.root.schemas).select(options.rules, options.levels, options.chapters)
+    maps = SourceMaps.load(options.root.sources)
+    register = Register.load(options.register) if options.register else Register.empty()
+    with tempfile.TemporaryDirectory(prefix="countersign-scan-") as folder:
+        carry = Carry(options)
+        logs = _Logs(options, maps, Path(folder), progress, carry)
+        event_rules, chain_rules = compile_rules({r.stem: r.sigma for r in rules}, events, chains)
+        by_stem = {rule.stem: rule for rule in rules}
+        grouped = [
+            EventRule(r.name, r.sql, by_stem[r.name].group_by, by_stem[r.name].period_sec * 1_000_000)
+            for r in event_rules
+        ]
+        sources = sources_of(maps)
+        limits = Limits(int(options.lookback.total_seconds() * 1e6), options.memory or "600MB", options.threads or 2)
+        with Engine(events, register.tables, sources.never, sources.client_ids, grouped, limits) as engine:
+            engine.progress = logs.advanced
+            engine.ingest(logs.files)
+            engine.bad += logs.bad
+            progress(Progress("joining"))
+            engine.join()
+            carry.count(engine)
+            progress(Progress("naming what was found"))
+            places = Places(engine, logs.names, carry.names)
+            engine.files.update(logs.by_index)
+            found = _Found(engine, by_stem, grouped, chain_rules, chains, places, carry, options)
+            findings = led([*found.events(), *found.chains()])
+            blind = blind_spots(engine, maps, list(rules))
+            rejected = _rejected(engine, logs, options)
+            summary = _summary(engine, list(rules), register, carry, started, options)
+            carry.keep(engine, grouped, logs.names)
+    return ScanResult(findings, blind, rejected, summary)
+
+
+def sources_of(maps: SourceMaps) -> Sources:
+    """What the engine needs of the source maps."""
+    return Sources(
+        never=tuple((name, stage, tuple(what)) for name, m in maps.items() for stage, what in m.never.items()),
+        client_ids=tuple((name, key) for name, m in maps.items() for key in sorted(m.client_ids)),
+    )
+
+
+class _Logs:
+    """The inputs: standard input kept, sources recognised, native logs assembled.
+
+    Attributes:
+        files: what the engine reads: logs in schema form, and the assembled ones.
+        names: index → what a person is shown.
+        bad: lines that assembling set aside.
+    """
+
+    def __init__(self, options: ScanOptions, maps: SourceMaps, folder: Path, progress: Report, carry: Carry) -> None:
+        self.names: dict[int, str] = {}
+        self.by_index: dict[int, LogFile] = {}
+        self.bad: list[BadLine] = []
+        self.files: list[LogFile] = []
+        self._progress, self._done = progress, 0
+        native: dict[str, list[LogFile]] = defaultdict(list)
+        inputs = [LogFile(at, _path(log, folder), log) for at, log in enumerate(options.logs)]
+        self._total = sum(file.path.stat().st_size for file in inputs)
+        for file in inputs:
+            self.names[file.index], self.by_index[file.index] = file.name, file
+            source = options.source or maps.detect(list(islice(_sample(file), SAMPLE))) or "countersign"
+            if source not in maps:
+                raise Mistakes([Mistake(file.name, 0, f"no source map is called {source!r}; there are {', '.join(maps)}")])
+            if maps[source].schema_form:
+                self.files.append(file)
+            else:
+                native[source].append(file)
+        for at, (source, some) in enumerate(sorted(native.items())):
+            progress(Progress(f"assembling {source}"))
+            out = folder / f"{source}.jsonl"
+            report = assemble(maps, source, some, out)
+            self.bad += [BadLine(bad.file, bad.number, bad.offset, 0, bad.reason) for bad in report.bad]
+            self.files.append(LogFile(len(inputs) + at, out, f"({source}, assembled)"))
+        carried = carry.load(len(inputs) + len(native), folder)
+        if carried:
+            self.files.append(carried)
+
+    def advanced(self, read: int) -> None:
+        """Tell how far the reading is."""
+        self._done += read
+        self._progress(Progress("reading", self._done, self._total))
+
+
+def _path(log: str, folder: Path) -> Path:
+    if log != STANDARD_INPUT:
+        return Path(log)
+    kept = folder / "standard-input.jsonl"  # what is flagged is read a second time
+    with kept.open("wb") as out:
+        shutil.copyfileobj(sys.stdin.buffer, out)
+    return kept
+
+
+def _sample(file: LogFile) -> Iterator[Mapping[str, Any]]:
+    with file.open() as stream:
+        head = stream.read(1 << 20)
+    for line in head.split(b"\n"):
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(record, dict):
+            yield record
+
+
+@dataclass
+class _Found:
+    """Turns bits into findings: groups in SQL, texts from the second read."""
+
+    engine: Engine
+    rules: Mapping[str, Rule]
+    event_rules: Sequence[EventRule]
+    chain_rules: Sequence[tuple[str, str]]
+    chain_vocabulary: Vocabulary
+    places: Places
+    carry: Carry
+    options: ScanOptions
+
+    def events(self) -> list[Finding]:
+        """Findings of single-record rules, one a group and period."""
+        run = self.engine.connection.execute
+        specs = self.engine.group_specs()
+        parts = []
+        for at, rule in enumerate(self.event_rules):
+            spec = specs.index(tuple(n for n in rule.group_by if n != "chain.id"))
+            chain = "coalesce(chain, hash(rid))" if "chain.id" in rule.group_by else "0::UBIGINT"
+            parts.append(
+                f"SELECT {at} AS rule, hash(g{spec}, {chain}) AS grp, ts // {rule.period_us} AS period, rid, ts, identity, chain, source "
+                f"FROM judged WHERE (hits{at // 63} >> {at % 63}) & 1 = 1 AND {self.carry.group(rule)}",
+            )
+        if not parts:
+            return []
+        run(
+            "CREATE OR REPLACE TEMP VIEW judged AS SELECT ev.*, placed.chain, placed.source FROM ev LEFT JOIN placed USING (rid)",
+        )
+        rows = run(
+            "SELECT rule, count(*), min(ts), max(ts), min_by(rid, (ts, identity), 20), count(DISTINCT chain), "
+            "min(chain), min_by(source, (ts, identity)), period "
+            f"FROM ({' UNION ALL '.join(parts)}) GROUP BY rule, grp, period ORDER BY rule, min(ts), min(identity)",
+        ).fetchall()
+        details = self.engine.details(rid for row in rows for rid in row[4])
+        one_chain = sorted({row[6] for row in rows if row[5] == 1})
+        ids = self._chain_ids(one_chain)
+        namer = Namer(self.engine.vocabulary, show_sensitive=self.options.show_sensitive)
+        return [
+            namer.event_finding(
+                self.rules[self.event_rules[rule].name],
+                [shown(details[rid], self.engine.vocabulary) for rid in rids],
+                self._places(details, rids),
+                count=count,
+                places_total=count,
+                seen=(rfc3339(first), rfc3339(last)),
+                period=rfc3339(period * self.event_rules[rule].period_us),
+                chain=(ids[chain], source) if chains == 1 and chain in ids else None,
+            )
+            for rule, count, first, last, rids, chains, chain, source, period in rows
+        ]
+
+    def chains(self) -> list[Finding]:
+        """Findings of chain rules, one a chain."""
+        hits = self.engine.chain_hits(self.chain_rules, self.carry.chain())
+        fired = sorted({chain for found in hits.values() for chain in found})
+        if not fired:
+            return []
+        members = self._members(fired)
+        details = self.engine.details(rid for some in members.values() for rid in some)
+        records = {r.pop("countersign.chain"): r for r in chain_records(self.engine, fired, details)}
+        namer = Namer(self.chain_vocabulary, show_sensitive=self.options.show_sensitive)
+        return [
+            namer.chain_finding(
+                self.rules[stem], records[chain], self._places(details, members[chain]), len(members[chain])
+            )
+            for stem, found in hits.items()
+            for chain in found
+        ]
+
+    def _members(self, chains: Sequence[int]) -> dict[int, list[int]]:
+        run = self.engine.connection.execute
+        run("CREATE OR REPLACE TEMP TABLE fired(chain UBIGINT)")
+        run("INSERT INTO fired SELECT unnest($1::UBIGINT[])", [list(chains)])
+        rows = run(
+            f"SELECT chain, min_by(rid, (ts, identity), {MEMBERS_SHOWN}) FROM link JOIN fired USING (chain) GROUP BY chain",
+        ).fetchall()
+        return dict(rows)
+
+    def _chain_ids(self, chains: Sequence[int]) -> dict[int, str]:
+        """Texts of chain ids: read from one record that carries the key."""
+        run = self.engine.connection.execute
+        run("CREATE OR REPLACE TEMP TABLE fired(chain UBIGINT)")
+        if chains:
+            run("INSERT INTO fired SELECT unnest($1::UBIGINT[])", [list(chains)])
+        rows = run(
+            "SELECT chain, arg_min(rid, (ts, identity)) FROM link JOIN fired USING (chain) "
+            "WHERE p = chain OR t = chain OR x = chain OR c = chain GROUP BY chain",
+        ).fetchall()
+        details = self.engine.details(rid for _, rid in rows)
+        named = {r["countersign.chain"]: r["chain.id"] for r in chain_records(self.engine, chains, details)}
+        return {chain: named[chain] for chain in chains if chain in named}
+
+    def _places(self, details: Mapping[int, Mapping[str, Any]], rids: Sequence[int]) -> list[tuple[str, int]]:
+        places = [(int(file), int(at)) for rid in rids for file, at in details[rid]["countersign.places"]]
+        return self.places.resolve(list(dict.fromkeys(places))[:RECORDS_SHOWN])
+
+
+def _rejected(engine: Engine, logs: _Logs, options: ScanOptions) -> tuple[Rejected, ...]:
+    bad = sorted(engine.bad)
+    if options.rejects:
+        with options.rejects.open("wb") as out:
+            for index in logs.names:
+                places = [(b.offset, b.length) for b in bad if b.file == index]
+                for _, line in read_lines(logs.by_index[index], places):
+                    out.write(line + b"\n")
+    return tuple(Rejected(logs.names.get(b.file, "-"), b.number, b.reason) for b in bad[:REJECTS_SHOWN])
+
+
+def _summary(
+    engine: Engine, rules: Sequence[Rule], register: Register, carry: Carry, started: float, options: ScanOptions
+) -> Summary:
+    run = engine.connection.execute
+    first, last = run("SELECT min(ts), max(ts) FROM ev").fetchone() or (None, None)
+    stages = run("SELECT stage, count(*) FROM ev GROUP BY stage ORDER BY stage").fetchall()
+    sources = run("SELECT coalesce(dataset, 'countersign'), count(*) FROM ev GROUP BY 1 ORDER BY 1").fetchall()
+    derived = list(engine.vocabulary.derived)
+    arrived = run("SELECT arrived, count(*) FROM ev WHERE arrived <> 0 GROUP BY arrived").fetchall()
+    overwritten: Counter[str] = Counter()
+    for bits, count in arrived:
+        overwritten.update({name: count for bit, name in enumerate(derived) if bits >> bit & 1})
+    used = tuple(name for name, rows in register.tables.items() if rows)
+    absent = tuple(name for name in TABLES if name not in used)
+    return Summary(
+        files=len(options.logs),
+        bytes=engine.bytes,
+        lines=engine.lines,
+        start=rfc3339(first) if first is not None else None,
+        end=rfc3339(last) if last is not None else None,
+        sources=dict(sources),
+        stages={STAGES[stage - 1] if stage else "": count for stage, count in stages},
+        chains=carry.chains,
+        chains_open=carry.open,
+        chains_ending_in_grace=carry.in_grace,
+        duplicates=engine.copies,
+        rejected=dict(Counter(_kind(b.reason) for b in engine.bad)),
+        overwritten=dict(sorted(overwritten.items())),
+        seconds=time.monotonic() - started,
+        rules_run=len(rules),
+        register_used=used,
+        register_absent=absent,
+        rules_quiet={
+            rule.stem: tuple(t for t in rule.needs_register if t in absent)
+            for rule in rules
+            if any(table in absent for table in rule.needs_register)
+        },
+    )
+
+
+def _kind(reason: str) -> str:
+    """A reason without what differs from line to line."""
+    return reason.split(":")[0].split(",")[0] if "JSON:" in reason else reason.split(" at ")[0]
