@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sigma.rule import SigmaDetection, SigmaDetectionItem
 
 from backends.duckdb.engine import CONCEPTS, STAGES, Engine
-from backends.sources import SourceMaps
 from harness.finding import Blind
-from harness.ruleset import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from backends.sources import SourceMaps
+    from harness.ruleset import Rule
 
 
 def blind_spots(engine: Engine, maps: SourceMaps, rules: Sequence[Rule]) -> tuple[Blind, ...]:

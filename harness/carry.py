@@ -1,24 +1,26 @@
 """Two scans chained by `--until` and `--carry` give the findings of one.
 
-A scan until T judges what has settled by T minus the grace window: chains that ended before, and groups of findings whose
-period is over. The records of everything still open go to the carry file, with the place they came from; the next scan
-starts from them and judges only what settled after the previous T.
+A scan until T judges what has settled by T minus the grace window: chains that ended before, and groups of findings
+whose period is over. The records of everything still open go to the carry file, with the place they came from; the next
+scan starts from them and judges only what settled after the previous T.
 """
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from backends.duckdb.engine import Engine, EventRule
 from backends.duckdb.lines import LogFile, read_lines
 from backends.duckdb.register import microseconds
 from backends.errors import Mistake, Mistakes
-from harness.options import ScanOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from backends.duckdb.engine import Engine, EventRule
+    from harness.options import ScanOptions
 
 FORM = 1
 
@@ -89,7 +91,7 @@ class Carry:
         """Count what is judged, open, and ending within the grace window of the last record."""
         grace = int(self.options.grace.total_seconds() * 1_000_000)
         row = engine.connection.execute(
-            f'SELECT count(*) FILTER ({self.chain()}), count(*) FILTER (NOT ({self._now(chr(34) + "chain.end" + chr(34))})), '
+            f"SELECT count(*) FILTER ({self.chain()}), count(*) FILTER (NOT ({self._now(chr(34) + 'chain.end' + chr(34))})), "
             f'count(*) FILTER ("chain.end" > (SELECT max(ts) FROM ev) - {grace}) FROM chains',
         ).fetchone()
         self.chains, self.open, self.in_grace = row or (0, 0, 0)
@@ -99,7 +101,10 @@ class Carry:
         path = self.options.carry
         if path is None or self.settled is None:
             return
-        waiting = [f"(hits{at // 63} >> {at % 63} & 1 = 1 AND (ts // {r.period_us} + 1) * {r.period_us} > {self.settled})" for at, r in enumerate(rules)]
+        waiting = [
+            f"(hits{at // 63} >> {at % 63} & 1 = 1 AND (ts // {r.period_us} + 1) * {r.period_us} > {self.settled})"
+            for at, r in enumerate(rules)
+        ]
         rows = engine.connection.execute(
             'SELECT file, "offset", number, provenance FROM ev WHERE rid IN ('
             f'SELECT rid FROM placed JOIN chains USING (chain) WHERE "chain.end" > {self.settled}) OR ts > {self.settled}'
@@ -127,7 +132,7 @@ class Carry:
         with beside.open("wb") as out:
             out.write(json.dumps(head).encode() + b"\n")
             out.writelines(line + b"\n" for line in lines)
-        os.replace(beside, path)
+        beside.replace(path)
 
 
 class Places:

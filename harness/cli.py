@@ -30,7 +30,7 @@ class LazyGroup(click.Group):
         """Names in the order a newcomer needs them."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
         """Import the command's module; its command object is named ``command``."""
         if cmd_name not in COMMANDS:
             return None

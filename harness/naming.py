@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backends.duckdb.backend import fields_read
-from backends.vocabulary import Vocabulary
 from harness import masking
 from harness.finding import RECORDS_SHOWN, ChainRef, Finding, RecordRef, RuleRef, Who, finding_id
-from harness.ruleset import Rule
 from harness.sentence import render
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from backends.vocabulary import Vocabulary
+    from harness.ruleset import Rule
 
 VALUES_SHOWN = 10
 """Items of an array that a finding carries."""
@@ -110,7 +113,12 @@ class Namer:
 
     def _one(self, records: Sequence[Mapping[str, Any]], name: str) -> str | None:
         """The one value that all records share; several are none."""
-        values = {str(v) for r in records for v in (r[name] if isinstance(r.get(name), list) else [r.get(name)]) if v is not None}
+        values = {
+            str(v)
+            for r in records
+            for v in (r[name] if isinstance(r.get(name), list) else [r.get(name)])
+            if v is not None
+        }
         return str(self._shown(name, values.pop())) if len(values) == 1 else None
 
 

@@ -8,18 +8,18 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from backends.register import Register
 
 from backends.duckdb.assemble import assemble
 from backends.duckdb.engine import STAGES, Engine, EventRule, Limits
 from backends.duckdb.lines import BadLine, LogFile, read_lines
 from backends.duckdb.target import Sources, chain_records, compile_rules, rfc3339, shown
 from backends.errors import Mistake, Mistakes
-from backends.register import Register
 from backends.sources import SourceMaps
 from backends.vocabulary import Vocabulary
 from harness.blindness import blind_spots
@@ -28,6 +28,9 @@ from harness.finding import RECORDS_SHOWN, Finding, Rejected, ScanResult, Summar
 from harness.naming import Namer
 from harness.options import STANDARD_INPUT, Progress, Report, ScanOptions
 from harness.ruleset import Rule, load_rules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
 
 TABLES = ("agents", "servers", "tools", "scopes", "people", "clients", "networks", "coverage")
 """Tables that a register can have."""
@@ -113,7 +116,9 @@ class _Logs:
             self.names[file.index], self.by_index[file.index] = file.name, file
             source = options.source or maps.detect(list(islice(_sample(file), SAMPLE))) or "countersign"
             if source not in maps:
-                raise Mistakes([Mistake(file.name, 0, f"no source map is called {source!r}; there are {', '.join(maps)}")])
+                raise Mistakes(
+                    [Mistake(file.name, 0, f"no source map is called {source!r}; there are {', '.join(maps)}")]
+                )
             if maps[source].schema_form:
                 self.files.append(file)
             else:
@@ -281,7 +286,7 @@ def _summary(
     absent = tuple(name for name in TABLES if name not in used)
     return Summary(
         files=len(options.logs),
-        bytes=engine.bytes,
+        bytes=engine.size,
         lines=engine.lines,
         start=rfc3339(first) if first is not None else None,
         end=rfc3339(last) if last is not None else None,
@@ -307,4 +312,8 @@ def _summary(
 
 def _kind(reason: str) -> str:
     """A reason without what differs from line to line."""
-    return reason.split(":")[0].split(",")[0] if "JSON:" in reason else reason.split(" at ")[0]
+    return (
+        reason.split(":", maxsplit=1)[0].split(",", maxsplit=1)[0]
+        if "JSON:" in reason
+        else reason.split(" at ", maxsplit=1)[0]
+    )

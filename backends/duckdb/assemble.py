@@ -11,14 +11,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import duckdb
 
 from backends.duckdb.assemble_expressions import Pointers, column, moment, pointers_of, quoted, recognises, stamp, text
 from backends.duckdb.assemble_joins import join
 from backends.duckdb.lines import BadLine, LineReader, LogFile
-from backends.sources import RecordKind, SourceMap
+
+if TYPE_CHECKING:
+    from backends.sources import RecordKind, SourceMap
 
 UNKNOWN = "unknown"
 """The report's name for records that fit no kind."""
@@ -297,5 +299,5 @@ def _report(connection: duckdb.DuckDBPyConnection, source: SourceMap, reader: Li
         kinds=kinds,
         bad=sorted([*reader.bad, *(BadLine(*row) for row in bad)]),
         lines=reader.lines,
-        bytes=reader.bytes,
+        bytes=reader.size,
     )

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from backends.sources import Recognised
+if TYPE_CHECKING:
+    from backends.sources import Recognised
 
 
 def quoted(text: str) -> str:

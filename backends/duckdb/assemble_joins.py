@@ -10,11 +10,15 @@ people stay visible (`schema.md`, *Joining*, conflict).
 
 from __future__ import annotations
 
-import duckdb
+from typing import TYPE_CHECKING
 
 from backends.duckdb.assemble_expressions import column, quoted
 from backends.source_checks import order
-from backends.sources import RecordKind, SourceMap, Takes
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from backends.sources import RecordKind, SourceMap, Takes
 
 
 def join(connection: duckdb.DuckDBPyConnection, source: SourceMap) -> None:
@@ -86,7 +90,8 @@ def _seconds(lower: str, upper: str) -> str:
 
 def _take(takes: Takes, mine: RecordKind) -> list[str]:
     given = [f"{column(name)} = coalesce(record.{column(name)}, t.{column(name)})" for name in takes.gives]
-    sets = ", ".join([*given, "records = list_concat(record.records, t.records)"])
+    more = "list_filter(t.records, lambda one: NOT list_contains(record.records, one))"
+    sets = ", ".join([*given, f"records = list_concat(record.records, {more})"])
     ambiguous = "SELECT DISTINCT mine FROM pair WHERE NOT good"
     named = "SELECT DISTINCT theirs FROM pair WHERE named"
     statements = [

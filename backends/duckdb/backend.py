@@ -8,11 +8,9 @@ The DuckDB backend on PyPI (0.1.4) has no NULL guard under NOT and compares with
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sigma.conditions import ConditionAND, ConditionFieldEqualsValueExpression, ConditionNOT, ConditionOR
-from sigma.rule import SigmaRule
 from sigma.types import (
     SigmaBool,
     SigmaCasedString,
@@ -29,10 +27,18 @@ from sigma.types import (
 )
 
 from backends.duckdb.columns import quoted, text
-from backends.vocabulary import Field, Vocabulary
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sigma.rule import SigmaRule
+
+    from backends.vocabulary import Field, Vocabulary
 
 _NUMBERS = frozenset({"number", "integer"})
+
+
+IPV4 = 4
 
 
 class Inexpressible(Exception):  # noqa: N818 - it is a refusal
@@ -116,7 +122,7 @@ def _test(field: Field, value: Any) -> Callable[[str], str]:  # noqa: PLR0911 - 
         return lambda at: f"{at} {symbol} {value.number.number}"
     if isinstance(value, SigmaCIDRExpression):
         network = ipaddress.ip_network(value.cidr)
-        width, prefix = (8, "0" * 20 + "ffff") if network.version == 4 else (32, "")  # noqa: PLR2004 - the version
+        width, prefix = (8, "0" * 20 + "ffff") if network.version == IPV4 else (32, "")
         first, last = (text(f"{prefix}{int(end):0{width}x}") for end in (network[0], network[-1]))
         return lambda at: f"countersign_address({at}) BETWEEN {first} AND {last}"
     if isinstance(value, SigmaRegularExpression):

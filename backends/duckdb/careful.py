@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backends.absence import WrongType, absent, flatten, normalise
 from backends.duckdb.lines import BadLine, LogFile, read_lines
-from backends.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from backends.vocabulary import Vocabulary
 
 Suspect = tuple[int, int, int, str | None]
 """(file index, byte offset, line number, provenance as JSON text where the line was assembled from others)."""

@@ -8,10 +8,12 @@ line is looked at again in SQL, and what still is not plain goes to the careful 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from backends.vocabulary import Field, Vocabulary
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from backends.vocabulary import Field, Vocabulary
 
 ARGUMENTS = "gen_ai.tool.call.arguments"
 """The one field whose value may be an object: it is kept as JSON text."""
@@ -61,7 +63,7 @@ def _json_path(path: tuple[str, ...]) -> str:
 def parsed(source: str, vocabulary: Vocabulary) -> str:
     """SELECT of ``line, file, offset, number, t`` where ``t`` is the typed record, NULL when the line is no JSON."""
     spec = json.dumps(tree(vocabulary))
-    return f"SELECT line, hash(line) AS line_hash, file, \"offset\", number, TRY(json_transform(line, {text(spec)})) AS t FROM {source}"
+    return f'SELECT line, hash(line) AS line_hash, file, "offset", number, TRY(json_transform(line, {text(spec)})) AS t FROM {source}'
 
 
 def flat(source: str, vocabulary: Vocabulary) -> str:
@@ -73,12 +75,11 @@ def flat(source: str, vocabulary: Vocabulary) -> str:
     raw = list(vocabulary.raw.values())
     columns = [f"{_value(field)} AS {quoted(field.name)}" for field in raw]
     arrived = " | ".join(
-        f"(({_at(f.path)} IS NOT NULL)::UBIGINT << {bit})"
-        for bit, f in enumerate(vocabulary.derived.values())
+        f"(({_at(f.path)} IS NOT NULL)::UBIGINT << {bit})" for bit, f in enumerate(vocabulary.derived.values())
     )
     derived_roots = " OR ".join(f"{_at(f.path)} IS NOT NULL" for f in vocabulary.derived.values())
     return (
-        'SELECT file, "offset", number, line_hash, t[\'countersign\'][\'records\'] AS provenance,\n'
+        "SELECT file, \"offset\", number, line_hash, t['countersign']['records'] AS provenance,\n"
         f"  {_careful(vocabulary)} AS careful,\n"
         f"  CASE WHEN {derived_roots} THEN {arrived} ELSE 0::UBIGINT END AS arrived,\n  "
         + ",\n  ".join(columns)
@@ -92,7 +93,8 @@ def _value(field: Field) -> str:
         # "" and null among the items are absent; looked for first, since most arrays hold none
         kept = f"list_filter({at}, lambda v: v IS NOT NULL AND v <> '')"
         rare = f"list_position({at}, '') IS NOT NULL OR list_position({at}, NULL) IS NOT NULL"
-        return f"CASE WHEN {at} IS NULL OR len({at}) = 0 THEN NULL WHEN {rare} THEN CASE WHEN len({kept}) > 0 THEN {kept} END ELSE {at} END"
+        some = f"CASE WHEN len({kept}) > 0 THEN {kept} END"
+        return f"CASE WHEN {at} IS NULL OR len({at}) = 0 THEN NULL WHEN {rare} THEN {some} ELSE {at} END"
     return converted(field.kind, f"nullif({at}, '')")
 
 
@@ -151,20 +153,13 @@ def _careful(vocabulary: Vocabulary) -> str:
         for f in scalars
         if f.name != ARGUMENTS
     )
-    scalar_types = (
-        f"json_type(line, [{', '.join(text(_json_path(f.path)) for f in scalars if f.name != ARGUMENTS)}])"
-    )
+    scalar_types = f"json_type(line, [{', '.join(text(_json_path(f.path)) for f in scalars if f.name != ARGUMENTS)}])"
     not_scalar = f"len(list_filter({scalar_types}, lambda k: k IN ('OBJECT', 'ARRAY'))) > 0"
     lost = " OR ".join(
-        f"({_at(f.path)} <> '' AND ({converted(f.kind, _at(f.path))}) IS NULL)"
-        for f in scalars
-        if f.kind != "keyword"
+        f"({_at(f.path)} <> '' AND ({converted(f.kind, _at(f.path))}) IS NULL)" for f in scalars if f.kind != "keyword"
     )
-    inner = " OR ".join(
-        f"starts_with(array_to_string({_at(f.path)}, chr(31)), '{{') OR contains(array_to_string({_at(f.path)}, chr(31)), chr(31) || '{{') OR starts_with(array_to_string({_at(f.path)}, chr(31)), '[') OR contains(array_to_string({_at(f.path)}, chr(31)), chr(31) || '[')"
-        for f in arrays
-        if not f.derived
-    )
+    joined = [f"chr(31) || array_to_string({_at(f.path)}, chr(31))" for f in arrays if not f.derived]
+    inner = " OR ".join(f"contains({items}, chr(31) || '{{') OR contains({items}, chr(31) || '[')" for items in joined)
     return (
         f"CASE WHEN t IS NULL THEN true WHEN {lost} THEN true\n"
         f"  WHEN ({found}) <> {written} THEN {not_object} OR {not_array} OR {dotted} OR {doubled} OR {not_scalar}\n"

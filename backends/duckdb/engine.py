@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 
@@ -19,7 +18,11 @@ from backends.duckdb import register
 from backends.duckdb.careful import read_carefully
 from backends.duckdb.columns import flat, quoted, text
 from backends.duckdb.lines import BadLine, LineReader, LogFile, read_lines
-from backends.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from backends.vocabulary import Vocabulary
 
 VIEWS = Path(__file__).parent / "views"
 STAGES = ("prompt", "decision", "tool_call", "tool_response", "token", "consent", "access", "change")
@@ -77,10 +80,10 @@ class Engine:
     progress: Callable[[int], None] = lambda _read: None
     bad: list[BadLine] = field(default_factory=list)
     lines: int = 0
-    bytes: int = 0
+    size: int = 0
     files: dict[int, LogFile] = field(default_factory=dict)
 
-    def __enter__(self) -> Engine:
+    def __enter__(self) -> Self:
         """Open the database and load the register."""
         self.folder = tempfile.TemporaryDirectory(prefix="countersign-")
         self.connection = duckdb.connect(str(Path(self.folder.name) / "scan.duckdb"))
@@ -96,7 +99,9 @@ class Engine:
             run(statement)
         run("CREATE TEMP TABLE source_never(dataset VARCHAR, stage VARCHAR, concepts VARCHAR[])")
         if self.never:
-            self.connection.executemany("INSERT INTO source_never VALUES (?, ?, ?)", [[d, s, list(c)] for d, s, c in self.never])
+            self.connection.executemany(
+                "INSERT INTO source_never VALUES (?, ?, ?)", [[d, s, list(c)] for d, s, c in self.never]
+            )
         run(_bit_macros())
         run("CREATE SEQUENCE rids START 1")
         return self
@@ -120,9 +125,9 @@ class Engine:
         self.bad += read_carefully(self.files, suspects, settled, self.vocabulary)
         index = max(self.files) + 1
         self.files[index] = LogFile(index, settled, "(settled)")
-        lines, size = self.lines, self.bytes
+        lines, size = self.lines, self.size
         self._read([self.files[index]], first=False)
-        self.lines, self.bytes = lines, size
+        self.lines, self.size = lines, size
         left = self.connection.execute("SELECT provenance FROM ev WHERE careful").fetchall()
         for (provenance,) in left:  # the careful reader wrote it plainly: what is still not plain is set aside
             file, offset = json.loads(provenance)[0]
@@ -138,7 +143,7 @@ class Engine:
         self.connection.unregister("lines")
         self.bad += reader.bad
         self.lines += reader.lines
-        self.bytes += reader.bytes
+        self.size += reader.size
 
     def events_sql(self, source: str = "lines", where: str = "") -> str:
         """The event view over the lines of ``source``."""
@@ -211,7 +216,7 @@ class Engine:
         if not rules:
             return {}
         columns = ", ".join(f"({sql})::BOOLEAN AS {quoted(name)}" for name, sql in rules)
-        view = f"SELECT *, CASE WHEN len(blind) > 0 THEN blind END AS \"chain.blind\" FROM chains WHERE {judged}"
+        view = f'SELECT *, CASE WHEN len(blind) > 0 THEN blind END AS "chain.blind" FROM chains WHERE {judged}'
         any_of = " OR ".join(quoted(name) for name, _ in rules)
         rows = self.connection.execute(
             f"SELECT chain, {', '.join(quoted(name) for name, _ in rules)} FROM (SELECT chain, {columns} FROM ({view})) WHERE {any_of} ORDER BY chain",
@@ -243,7 +248,7 @@ class Engine:
                 for (rid, offset, provenance), (_, line) in zip(found, lines, strict=True):
                     out.write(line + b"\n")
                     origin = [tuple(p) for p in json.loads(provenance)] if provenance else [(file, offset)]
-                    places.append((rid, origin))  # type: ignore[arg-type]
+                    places.append((rid, origin))
         reader = LineReader([LogFile(0, picked, "(picked)")])
         lines_again = reader.reader()
         self.connection.register("lines", lines_again)
@@ -280,7 +285,7 @@ def _narrow(client: Mapping[str, Sequence[str]]) -> list[str]:
         return f"CASE WHEN {value} IS NOT NULL THEN hash({text(kind)}, {value}) END"
 
     concept_bits = " | ".join(
-        f"(coalesce(list_contains(\"event.blind\", {text(concept)}), false)::UINTEGER << {bit})"
+        f'(coalesce(list_contains("event.blind", {text(concept)}), false)::UINTEGER << {bit})'
         for bit, concept in enumerate(CONCEPTS)
     )
     stages = ", ".join(text(stage) for stage in STAGES)
@@ -291,8 +296,10 @@ def _narrow(client: Mapping[str, Sequence[str]]) -> list[str]:
         key("p", '"chain.prompt.id"') + " AS p",
         key("t", '"trace.id"') + " AS t",
         key("x", '"transaction.id"') + " AS x",
-        'CASE WHEN "gen_ai.tool.call.id" IS NOT NULL AND coalesce("gen_ai.conversation.id", "gen_ai.agent.id") IS NOT NULL '
-        "THEN hash('c', coalesce(\"gen_ai.conversation.id\", \"gen_ai.agent.id\"), \"gen_ai.tool.call.id\") END AS c",
+        (
+            'CASE WHEN "gen_ai.tool.call.id" IS NOT NULL AND coalesce("gen_ai.conversation.id", "gen_ai.agent.id") IS NOT NULL '
+            'THEN hash(\'c\', coalesce("gen_ai.conversation.id", "gen_ai.agent.id"), "gen_ai.tool.call.id") END AS c'
+        ),
         key("h", '"oauth.token.hash"') + " AS h",
         key("r", '"http.request.id"') + " AS r",
         claimed("chain.prompt.id") + " AS p_client",
@@ -303,8 +310,10 @@ def _narrow(client: Mapping[str, Sequence[str]]) -> list[str]:
         "hash(key_kind) AS person_kind",
         key("agent", 'lower("gen_ai.agent.id")') + " AS agent",
         key("agent", 'lower("chain.agent.parent_id")') + " AS agent_parent",
-        "CASE WHEN \"oauth.act.sub\" IS NOT NULL OR \"oauth.act.chain\" IS NOT NULL THEN list_transform("
-        "list_append(coalesce(\"oauth.act.chain\", []), \"oauth.act.sub\"), lambda a: hash('agent', lower(a))) END AS act",
+        (
+            'CASE WHEN "oauth.act.sub" IS NOT NULL OR "oauth.act.chain" IS NOT NULL THEN list_transform('
+            'list_append(coalesce("oauth.act.chain", []), "oauth.act.sub"), lambda a: hash(\'agent\', lower(a))) END AS act'
+        ),
         key("span", '"span.id"') + " AS span",
         key("span", '"span.parent_id"') + " AS parent",
         key("token", '"oauth.token.id"') + " AS token",
@@ -316,8 +325,10 @@ def _narrow(client: Mapping[str, Sequence[str]]) -> list[str]:
         "coalesce(lower(\"chain.operation\") IN ('write', 'create', 'delete', 'admin'), false) AS is_write",
         'coalesce("gen_ai.agent.id", "oauth.act.sub", client_agent, service_agent, effective_agent) IS NOT NULL AS by_agent',
         'coalesce("gen_ai.agent.id", "oauth.act.sub") IS NOT NULL AS names_agent',
-        'coalesce("chain.response.hash" IS NOT NULL OR "error.type" IS NOT NULL OR "error.code" IS NOT NULL '
-        "OR lower(\"event.outcome\") = 'failure', false) AS answered",
+        (
+            'coalesce("chain.response.hash" IS NOT NULL OR "error.type" IS NOT NULL OR "error.code" IS NOT NULL '
+            "OR lower(\"event.outcome\") = 'failure', false) AS answered"
+        ),
         "coalesce(lower(\"mcp.tool.decision\") = 'deny', false) AS denied",
         'coalesce("chain.cancelled", false) AS cancelled',
         "coalesce(lower(\"mcp.task.status\") IN ('working', 'input_required', 'submitted', 'running', 'cancelled'), false) AS running",
@@ -325,8 +336,10 @@ def _narrow(client: Mapping[str, Sequence[str]]) -> list[str]:
         "CASE WHEN origin_code >= 3 THEN 3 ELSE origin_code END AS origin",
         "coalesce(\"oauth.scope.risk\" = 'read', false) AS read_scope",
         'coalesce("mcp.tool.annotations.read_only", false) AS read_only_tool',
-        'coalesce("oauth.scope.granted", "oauth.scope.presented") IS NOT NULL OR stage = \'consent\' '
-        "OR lower(\"mcp.tool.decision\") = 'allow' AS granted",
+        (
+            'coalesce("oauth.scope.granted", "oauth.scope.presented") IS NOT NULL OR stage = \'consent\' '
+            "OR lower(\"mcp.tool.decision\") = 'allow' AS granted"
+        ),
         "coalesce(\"mcp.server.party\" = 'third', false) AS third_party",
         "coalesce(lower(\"chain.resource.classification\") = 'restricted', false) AS restricted",
         '"oauth.token.audience_match" AS audience_match',
@@ -335,13 +348,14 @@ def _narrow(client: Mapping[str, Sequence[str]]) -> list[str]:
         '"event.sequence"::BIGINT AS sequence',
         key("record", '"event.hash"') + " AS record_hash",
         key("record", '"event.previous_hash"') + " AS previous_hash",
-        f"CASE WHEN \"event.blind\" IS NULL THEN 0::UINTEGER ELSE {concept_bits} END AS blind",
+        f'CASE WHEN "event.blind" IS NULL THEN 0::UINTEGER ELSE {concept_bits} END AS blind',
     ]
 
 
 def _bit_macros() -> str:
     stages = " | ".join(
-        f"(coalesce(list_contains(stages, {text(stage)}), false)::UINTEGER << {bit + 1})" for bit, stage in enumerate(STAGES)
+        f"(coalesce(list_contains(stages, {text(stage)}), false)::UINTEGER << {bit + 1})"
+        for bit, stage in enumerate(STAGES)
     )
     # coverage says that a stage is onboarded: then one source's inability at another stage is no excuse
     excused = {"prompt": 1, "response": 4}

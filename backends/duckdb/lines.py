@@ -13,13 +13,15 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Sequence
+    from pathlib import Path
 
 CHUNK = 4 << 20
 LONGEST_LINE = 32 << 20
@@ -85,7 +87,7 @@ class LineReader:
     progress: Callable[[int], None] = lambda _read: None
     bad: list[BadLine] = field(default_factory=list)
     lines: int = 0
-    bytes: int = 0
+    size: int = 0
 
     def reader(self) -> pa.RecordBatchReader:
         """A stream that DuckDB scans by name; it can be read once."""
@@ -122,10 +124,10 @@ class LineReader:
                     offset += len(chunk)
                     number += lines
                 if not read:
-                    self.bytes += offset
+                    self.size += offset
                     return
 
-    def _chunk(self, file: LogFile, chunk: bytes, offset: int, number: int) -> Iterator[pa.RecordBatch]:
+    def _chunk(self, file: LogFile, chunk: bytes, offset: int, number: int) -> Generator[pa.RecordBatch, None, int]:
         """Yield the batches of one chunk that ends with a newline; return the number of its lines."""
         array = np.frombuffer(chunk, dtype=np.uint8)
         ends = np.flatnonzero(array == _NEWLINE)
@@ -160,7 +162,7 @@ class LineReader:
             self._undecodable(file, chunk, starts, ends, drop, offset, number)
         self.lines += count - blank
         yield from _arrow(file.index, chunk, starts, ends, drop, offset, number)
-        return count  # type: ignore[return-value]  # noqa: B901 - the caller takes it by `yield from`
+        return count
 
     def _undecodable(
         self,
@@ -217,7 +219,7 @@ def _arrow(
 
 
 def _position(stream: IO[bytes]) -> int:
-    return stream.fileobj.tell() if isinstance(stream, gzip.GzipFile) else stream.tell()  # type: ignore[union-attr]
+    return stream.fileobj.tell() if isinstance(stream, gzip.GzipFile) and stream.fileobj else stream.tell()
 
 
 def read_lines(file: LogFile, places: Sequence[tuple[int, int]]) -> Iterator[tuple[int, bytes]]:
@@ -231,7 +233,7 @@ def read_lines(file: LogFile, places: Sequence[tuple[int, int]]) -> Iterator[tup
         (offset, bytes without the newline).
     """
     with file.open() as raw:
-        stream = raw if isinstance(raw, gzip.GzipFile) else io.BufferedReader(raw)  # type: ignore[arg-type]
+        stream: IO[bytes] = raw if isinstance(raw, gzip.GzipFile) else io.BufferedReader(raw)  # type: ignore[type-var]
         for offset, length in places:
             stream.seek(offset)
             line = stream.read(length) if length else stream.readline()

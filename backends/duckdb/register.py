@@ -10,13 +10,16 @@ import ipaddress
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pyarrow as pa
 
 from backends.duckdb.columns import text
 
+if TYPE_CHECKING:
+    import duckdb
+
+IPV4 = 4
 Tables = Mapping[str, Sequence[Mapping[str, Any]]]
 
 _WORDS = pa.list_(pa.string())
@@ -72,7 +75,22 @@ _SHAPES: dict[str, pa.Schema] = {
         [("system", pa.string()), ("agent", pa.string()), ("stages", _WORDS), ("since", pa.int64())],
     ),
 }
-_FOLDED = {"id", "identity", "name", "server", "agent", "system", "tools", "service_identities", "client_ids", "mode", "kind", "party", "approval", "risk"}
+_FOLDED = {
+    "id",
+    "identity",
+    "name",
+    "server",
+    "agent",
+    "system",
+    "tools",
+    "service_identities",
+    "client_ids",
+    "mode",
+    "kind",
+    "party",
+    "approval",
+    "risk",
+}
 
 
 def load(connection: duckdb.DuckDBPyConnection, tables: Tables) -> None:
@@ -80,9 +98,7 @@ def load(connection: duckdb.DuckDBPyConnection, tables: Tables) -> None:
     rows: dict[str, list[Mapping[str, Any]]] = {name: list(tables.get(name, ())) for name in _SHAPES}
     rows["services"] = list(_services(tables))
     for name, shape in _SHAPES.items():
-        columns = {
-            column.name: [_cell(row.get(column.name), column) for row in rows[name]] for column in shape
-        }
+        columns = {column.name: [_cell(row.get(column.name), column) for row in rows[name]] for column in shape}
         table = pa.table(columns, schema=shape)
         connection.register("reg_rows", table)
         connection.execute(f"CREATE OR REPLACE TEMP TABLE reg_{name} AS SELECT * FROM reg_rows")
@@ -133,7 +149,9 @@ def _services(tables: Tables) -> Iterable[Mapping[str, Any]]:
 def _clients_of_agents(tables: Tables) -> dict[str, str]:
     """OAuth client id → id of the agent whose own it is, both in lower case."""
     found = {c["id"].lower(): c["agent"].lower() for c in tables.get("clients", ()) if c.get("agent")}
-    found |= {c.lower(): agent["id"].lower() for agent in tables.get("agents", ()) for c in agent.get("client_ids") or ()}
+    found |= {
+        c.lower(): agent["id"].lower() for agent in tables.get("agents", ()) for c in agent.get("client_ids") or ()
+    }
     return found
 
 
@@ -143,7 +161,9 @@ def _people(connection: duckdb.DuckDBPyConnection, people: Sequence[Mapping[str,
     back: dict[str, set[str]] = {}
     for row in people:
         person = str(row["person"])
-        names = [f"{row['issuer']}|{row['id']}" if row.get("issuer") else f"|{row['id'].lower()}"] if row.get("id") else []
+        names = (
+            [f"{row['issuer']}|{row['id']}" if row.get("issuer") else f"|{row['id'].lower()}"] if row.get("id") else []
+        )
         names += [str(row["email"]).lower()] if row.get("email") else []
         for name in names:
             forward.setdefault(name, person)
@@ -188,13 +208,13 @@ def _set(connection: duckdb.DuckDBPyConnection, name: str, value: Any, kind: str
 def _span(cidr: str) -> list[str]:
     """First and last address as 32 hexadecimal digits; an IPv4 address is mapped (RFC 4291 §2.5.5.2)."""
     network = ipaddress.ip_network(cidr, strict=False)
-    prefix = "0" * 20 + "ffff" if network.version == 4 else ""  # noqa: PLR2004 - the version
+    prefix = "0" * 20 + "ffff" if network.version == IPV4 else ""
     width = 32 - len(prefix)
     return [f"{prefix}{int(end):0{width}x}" for end in (network[0], network[-1])]
 
 
 def _cell(value: Any, column: pa.Field) -> Any:
-    if value is None or value == "" or value == []:
+    if value is None or value in ("", []):
         return None
     if column.type == pa.int64():
         return microseconds(value)

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
-
-from sigma.rule import SigmaRule
+from typing import TYPE_CHECKING, Any
 
 from backends.duckdb import backend
 from backends.duckdb.engine import Engine, EventRule, Limits
 from backends.duckdb.lines import BadLine, LogFile
-from backends.vocabulary import Vocabulary
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sigma.rule import SigmaRule
+
+    from backends.vocabulary import Vocabulary
 
 LATE = frozenset({"event.sequence_gap", "event.hash_broken", "chain.id", "chain.id_source"})
 """Event facts that are known only after the pass, when records have been compared: no event rule of the pass reads them."""
@@ -34,6 +36,9 @@ class Sources:
 
     never: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
     client_ids: tuple[tuple[str, str], ...] = ()
+
+
+NO_SOURCES, DEFAULT_LIMITS = Sources(), Limits()
 
 
 @dataclass
@@ -62,15 +67,16 @@ def judge(
     vocabulary: Vocabulary,
     chain_vocabulary: Vocabulary,
     register: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
-    sources: Sources = Sources(),  # noqa: B008 - frozen
-    limits: Limits = Limits(),  # noqa: B008 - frozen
+    sources: Sources = NO_SOURCES,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Judgement:
     """Judge a few thousand records in one data set, on the same road as `scan`.
 
     Args:
         records: as logged, or the very bytes of a line.
         rules: name → rule; ``service: chain`` rules are judged on chain records.
-        vocabulary: event fields. chain_vocabulary: chain fields.
+        vocabulary: event fields.
+        chain_vocabulary: chain fields.
         register: the register's tables, None for none.
         sources: blind concepts and untrusted ids by dataset.
         limits: lookback, memory, threads.
@@ -84,9 +90,7 @@ def judge(
         for line in lines:
             starts.append(starts[-1] + len(line) + 1)
         index = {offset: at for at, offset in enumerate(starts[:-1])}
-        with Engine(
-            vocabulary, register or {}, sources.never, sources.client_ids, event_rules, limits
-        ) as engine:
+        with Engine(vocabulary, register or {}, sources.never, sources.client_ids, event_rules, limits) as engine:
             engine.ingest([LogFile(0, path, "records.jsonl")])
             engine.join()
             return _collect(engine, len(records), index, event_rules, chain_rules)
@@ -101,7 +105,9 @@ def compile_rules(
         if rule.logsource.service == "chain":
             chains.append((name, backend.expression(rule, chain_vocabulary)))
         elif late := sorted(backend.fields_read(rule) & LATE):
-            raise backend.Inexpressible(f"rule {rule.title!r} reads {late[0]}, which only an emitter's records together say")
+            raise backend.Inexpressible(
+                f"rule {rule.title!r} reads {late[0]}, which only an emitter's records together say"
+            )
         else:
             events.append(EventRule(name, backend.expression(rule, vocabulary)))
     return events, chains
@@ -116,7 +122,10 @@ def _collect(
 ) -> Judgement:
     run = engine.connection.execute
     judgement = Judgement([None] * count, event_hits={r.name: set() for r in event_rules})
-    words = [column for (column,) in run("SELECT column_name FROM (DESCRIBE ev) WHERE starts_with(column_name, 'hits')").fetchall()]
+    words = [
+        column
+        for (column,) in run("SELECT column_name FROM (DESCRIBE ev) WHERE starts_with(column_name, 'hits')").fetchall()
+    ]
     rows = run(f"SELECT rid, {', '.join(words)} FROM ev").fetchall()
     details = engine.details(row[0] for row in rows)
     place = {rid: index[details[rid]["countersign.places"][0][1]] for rid in details}
@@ -164,10 +173,15 @@ SETS = {
 }
 """Sets of a chain record, collected only for chains that are shown, and the event field each collects."""
 
-KEYS = {"prompt": "chain.prompt.id", "trace": "trace.id", "transaction": "transaction.id", "tool_call": "gen_ai.tool.call.id"}
+KEYS = {
+    "prompt": "chain.prompt.id",
+    "trace": "trace.id",
+    "transaction": "transaction.id",
+    "tool_call": "gen_ai.tool.call.id",
+}
 
 
-def chain_records(
+def chain_records(  # noqa: C901 - one loop a kind of column
     engine: Engine, chains: Sequence[int], details: Mapping[int, Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """Full chain records, their sets included, in order of start then id.
@@ -188,7 +202,9 @@ def chain_records(
         members[chain].append(rid)
         if carries and chain not in carriers and rid in details:
             carriers[chain] = (rid, kind)
-    result = run("SELECT *, CASE WHEN len(blind) > 0 THEN blind END AS \"chain.blind\" FROM chains JOIN shown_chains USING (chain)")
+    result = run(
+        'SELECT *, CASE WHEN len(blind) > 0 THEN blind END AS "chain.blind" FROM chains JOIN shown_chains USING (chain)'
+    )
     names = [column[0] for column in result.description]
     found = []
     for row in result.fetchall():
