@@ -95,13 +95,28 @@ class Answer:
     """What engine and oracle say of one rule on one cell.
 
     Attributes:
-        engine, oracle: whether the rule fires.
+        engine_each, oracle_each: for each record or chain, whether the rule fires on it.
         facts: of the cell's records, or of its chains; None where a record was rejected.
     """
 
-    engine: bool
-    oracle: bool
+    engine_each: tuple[bool, ...]
+    oracle_each: tuple[bool, ...]
     facts: tuple[Facts | None, ...]
+
+    @property
+    def engine(self) -> bool:
+        """Whether the rule fires, as the engine says."""
+        return any(self.engine_each)
+
+    @property
+    def oracle(self) -> bool:
+        """Whether the rule fires, as the oracle says."""
+        return any(self.oracle_each)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether they say the same of each record or chain."""
+        return self.engine_each == self.oracle_each
 
 
 @dataclass(frozen=True)
