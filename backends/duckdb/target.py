@@ -208,7 +208,8 @@ def chain_records(  # noqa: C901 - one loop a kind of column
     names = [column[0] for column in result.description]
     found = []
     for row in result.fetchall():
-        record = {n: v for n, v in zip(names, row, strict=True) if v is not None and n not in {"blind", "chain"}}
+        record: dict[str, Any] = {n: v for n, v in zip(names, row, strict=True) if v is not None}
+        del record["blind"], record["chain"]
         chain = row[names.index("chain")]
         for name in ("chain.start", "chain.end"):
             record[name] = rfc3339(record[name])
