@@ -10,8 +10,9 @@ from backends.sources import SourceMaps
 from backends.vocabulary import Vocabulary
 from harness.case import Bases, moment
 from harness.matrix import Verdicts
-from harness.pairing import chosen, paired, rules_in
+from harness.pairing import paired
 from harness.proof import prove
+from harness.ruleset import load_rules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,14 +33,16 @@ def proofs_of(root: Root, folder: Path, selectors: Sequence[str] = ()) -> list[P
     Args:
         root: where schemas and source maps lie.
         folder: rules with their cases beside them.
-        selectors: stems, file names or globs of them; none for all.
+        selectors: stems, numbers, ids, file names or globs of stems; none for all.
 
     Raises:
         Mistakes: everything that cannot be read.
     """
     events, chains = Vocabulary.load(root.event_schema), Vocabulary.load(root.chain_schema)
-    rules = rules_in(folder)
-    subjects = paired(rules, folder, root.schemas / "cases.schema.json", events, chosen(rules, folder, selectors))
+    rules = load_rules(folder, root.schemas)
+    files = {rule.path: rule.sigma for rule in rules}
+    only = [rule.path for rule in rules.select(selectors)]
+    subjects = paired(files, folder, root.schemas / "cases.schema.json", events, only)
     return prove(subjects, duckdb(subjects, events, chains, SourceMaps.load(root.sources)), Bases.honest(), events)
 
 

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
-
-import yaml
-from sigma.collection import SigmaCollection
-from sigma.exceptions import SigmaError
-from sigma.rule import SigmaRule
 
 from backends.errors import Mistake, Mistakes
 from harness.case import SUFFIX, load
@@ -16,8 +10,10 @@ from harness.matrix import Subject
 from harness.oracle import Unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping
     from pathlib import Path
+
+    from sigma.rule import SigmaRule
 
     from backends.vocabulary import Vocabulary
 
@@ -33,60 +29,6 @@ def stem(path: Path) -> str:
 def cases_beside(rule: Path) -> Path:
     """Where the cases of a rule file must be."""
     return rule.with_name(rule.name.removesuffix(".yml") + SUFFIX)
-
-
-def rules_in(folder: Path) -> dict[Path, SigmaRule]:
-    """Every rule file of a folder, at any depth, in the order of the paths.
-
-    Raises:
-        Mistakes: each file that is no rule.
-    """
-    rules: dict[Path, SigmaRule] = {}
-    found = []
-    for path in sorted(folder.rglob("*.yml")):
-        try:
-            collection = SigmaCollection.from_yaml(path.read_text(encoding="utf-8"), collect_errors=True)
-        except yaml.YAMLError as broken:
-            mark = getattr(broken, "problem_mark", None)
-            reason = getattr(broken, "problem", None) or "cannot be read"
-            found.append(Mistake(str(path), mark.line + 1 if mark else 0, f"is not YAML: {reason}"))
-            continue
-        except (SigmaError, UnicodeDecodeError) as broken:
-            found.append(Mistake(str(path), 0, f"is no Sigma rule: {broken}"))
-            continue
-        broken_parts = [error for each in (collection, *collection.rules) for error in each.errors]
-        found += [Mistake(str(path), 0, f"is no Sigma rule: {error}") for error in broken_parts]
-        if broken_parts:
-            continue
-        if len(collection.rules) == 1 and isinstance(collection.rules[0], SigmaRule):
-            rules[path] = collection.rules[0]
-        else:
-            found.append(Mistake(str(path), 0, "holds no single event or chain rule, so no verdict can be given on it"))
-    if found:
-        raise Mistakes(sorted(set(found)))
-    return rules
-
-
-def chosen(rules: Mapping[Path, SigmaRule], folder: Path, selectors: Sequence[str]) -> list[Path] | None:
-    """The rule files that a person named; None for all.
-
-    Raises:
-        Mistakes: a name that no rule has.
-    """
-    if not selectors:
-        return None
-    named = {
-        selector: [path for path in rules if any(fnmatchcase(name, selector) for name in _names(path, folder))]
-        for selector in selectors
-    }
-    nothing = [Mistake(selector, 0, f"names no rule in {folder}") for selector, paths in named.items() if not paths]
-    if nothing:
-        raise Mistakes(nothing)
-    return [path for path in rules if any(path in paths for paths in named.values())]
-
-
-def _names(path: Path, folder: Path) -> tuple[str, ...]:
-    return stem(path), path.name.removesuffix(".yml"), path.name, str(path.relative_to(folder)), str(path)
 
 
 def paired(

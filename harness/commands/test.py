@@ -37,7 +37,7 @@ FAILURES_SHOWN = 5
 def command(rules: tuple[str, ...], root: Path | None, rules_dir: Path | None, form: str, *, everything: bool) -> None:
     """Run the cases of rules, and every variant of them, and compare the engine with the oracle.
 
-    RULE is a stem such as orphan_write, a file name, or a glob of stems; without any, all rules are proven.
+    RULE is a stem such as orphan_write, a number, an id, a file or a glob of stems; without any, all are proven.
     Exit code 1 when a cell fails, 2 when a rule or its cases cannot be read.
     """
     home = Root(root) if root else Root.default()
