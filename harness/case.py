@@ -93,6 +93,7 @@ class Case:
         bends: its records.
         register: ``None`` for none, ``"base"``, or tables, which replace the honest world's where they extend it.
         now: end of what is judged; None judges everything as settled.
+        never: sources of its own: dataset to stage to the concepts that its records can never supply.
         file: the cases file, as given.
         line: where the case begins.
     """
@@ -104,6 +105,7 @@ class Case:
     proves: str | None = None
     register: Any = None
     now: datetime | None = None
+    never: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
     file: str = ""
     line: int = 0
 
@@ -232,6 +234,7 @@ def _case(raw: Mapping[str, Any], file: str, line: int) -> Case:
         bends=tuple(Bend(e["base"], _offset(e.get("at")), e.get("set", {})) for e in events),
         register=raw.get("register"),
         now=moment(raw["now"]) if "now" in raw else None,
+        never=raw.get("never", {}),
         file=file,
         line=line,
     )

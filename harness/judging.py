@@ -47,12 +47,12 @@ def proofs_of(root: Root, folder: Path, selectors: Sequence[str] = ()) -> list[P
 
 
 def duckdb(subjects: Sequence[Subject], events: Vocabulary, chains: Vocabulary, maps: SourceMaps) -> Judge:
-    """The embedded engine, with every rule compiled."""
+    """The embedded engine, with every rule compiled; sources are those of the maps and those that cases make up."""
     rules = {subject.stem: subject.rule for subject in subjects}
+    never = {name: source.never for name, source in maps.items()}
+    never |= {name: stages for subject in subjects for case in subject.cases for name, stages in case.never.items()}
     sources = Sources(
-        never=tuple(
-            (name, stage, tuple(what)) for name, source in maps.items() for stage, what in source.never.items()
-        ),
+        never=tuple((name, stage, tuple(what)) for name, stages in never.items() for stage, what in stages.items()),
         client_ids=tuple((name, key) for name, source in maps.items() for key in sorted(source.client_ids)),
     )
 
