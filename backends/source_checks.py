@@ -123,8 +123,8 @@ def _check_takes(marked: MarkedYaml, name: str, kind: Mapping[str, Any], kinds: 
             yield marked.mistake([*path, "from"], f"there is no kind '{takes['from']}' to take from")
             continue
         yield from _check_names(marked, path, takes, (name, kind), (takes["from"], other))
-        if takes["when"] in {"inside", "around"}:
-            spans, of = (kind, name) if takes["when"] == "inside" else (other, takes["from"])
+        if takes["when"] in {"inside", "before", "around"}:
+            spans, of = (other, takes["from"]) if takes["when"] == "around" else (kind, name)
             if "event.duration" not in spans["fields"]:
                 yield marked.mistake([*path, "when"], f"'{of}' needs event.duration, or it has no interval")
 

@@ -54,7 +54,7 @@ class Takes:
 
     source: str
     same: Mapping[str, str]
-    when: Literal["inside", "around", "near", "any"]
+    when: Literal["inside", "before", "around", "near", "any"]
     compatible: Mapping[str, str] = field(default_factory=dict)
     agree: Mapping[str, str] = field(default_factory=dict)
     slack_ms: float = 0.0

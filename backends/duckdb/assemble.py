@@ -175,7 +175,7 @@ def _record_table(source: SourceMap) -> str:
           CASE WHEN kind IN ({end}) THEN moment - took ELSE moment END AS begins,
           CASE WHEN kind IN ({end}) THEN moment ELSE moment + took END AS ends,
           [[file::BIGINT, "offset"]] AS records,
-          false AS taken, false AS ambiguous, false AS named, NULL::VARCHAR AS witness
+          false AS taken, false AS claimed, false AS ambiguous, false AS named, NULL::VARCHAR AS witness
         FROM timed
     """
 
@@ -221,8 +221,8 @@ def _emitted(source: SourceMap) -> str:
     stages = " ".join(f"WHEN {n} THEN {quoted(kind.stage)}" for n, kind in enumerate(source.kinds, 1) if kind.stage)
     return f"""
         SELECT row, coalesce(CASE WHEN own THEN CASE kind {stages or "WHEN 0 THEN NULL"} END END, witness) AS stage
-        FROM (SELECT row, kind, witness, named, taken,
-                kind IN ({_listed(always)}) OR (kind IN ({_listed(alone)}) AND NOT taken) AS own
+        FROM (SELECT row, kind, witness, named, taken, claimed,
+                kind IN ({_listed(always)}) OR (kind IN ({_listed(alone)}) AND NOT claimed) AS own
               FROM record WHERE bad IS NULL)
         WHERE own OR (witness IS NOT NULL AND NOT named AND NOT taken)
     """

@@ -10,12 +10,15 @@ people stay visible (`schema.md`, *Joining*, conflict).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backends.duckdb.assemble_expressions import column, quoted
 from backends.source_checks import order
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import duckdb
 
     from backends.sources import RecordKind, SourceMap, Takes
@@ -38,46 +41,79 @@ def value(name: str, kind: RecordKind) -> str:
 
 
 def _pairs(takes: Takes, mine: RecordKind, theirs: RecordKind, numbers: dict[str, int]) -> str:
-    slack = f"INTERVAL '{int(takes.slack_ms * 1000)} microseconds'"
-    lower, upper = f"begins - {slack}", f"ends + {slack}"
-    moment, spanned = "moment", "begins"
-    match takes.when:
-        case "around":
-            mine_bucket, their_bucket = _second(moment), _seconds(lower, upper)
-            timely = f"m.moment BETWEEN t.{lower} AND t.{upper}"
-        case "inside":
-            mine_bucket, their_bucket = _seconds(lower, upper), _second(moment)
-            timely = f"t.moment BETWEEN m.{lower} AND m.{upper}"
-        case "near":
-            mine_bucket, their_bucket = _second(moment), _seconds(f"moment - {slack}", f"moment + {slack}")
-            timely = f"m.moment BETWEEN t.moment - {slack} AND t.moment + {slack}"
-        case _:
-            mine_bucket = their_bucket = "0"
-            timely, spanned = "true", "moment"
-    same = [f"m.{value(a, mine)} = t.{value(b, theirs)}" for a, b in takes.same.items()]
-    fits = [
-        f"(m.{value(a, mine)} IS NULL OR t.{value(b, theirs)} IS NULL OR m.{value(a, mine)} = t.{value(b, theirs)})"
-        for a, b in takes.compatible.items()
-    ]
-    agreed = [f"coalesce(m.{value(a, mine)} = t.{value(b, theirs)}, true)" for a, b in takes.agree.items()]
-    named = [f"coalesce(m.{value(a, mine)} = t.{value(b, theirs)}, false)" for a, b in takes.agree.items()]
-    anyone = [f"t.{value(b, theirs)} IS NOT NULL" for b in takes.agree.values()]
-    share = "true" if takes.shared else "calls = 1"
+    """The table ``pair``: records of mine and of theirs that belong together, and whether that is beyond doubt.
+
+    ``slack_ms`` is for clock readings that come late: it counts only where nothing fits without it, and then the
+    next record counts.
+    """
+    timing = _timing(takes)
+    equal = {word: _compared(getattr(takes, word), mine, theirs) for word in ("same", "compatible", "agree")}
+    same = [f"{m} = {t}" for m, t in equal["same"]]
+    fits = [f"coalesce({m} = {t}, true)" for m, t in equal["compatible"]]
+    agreed = [f"coalesce({m} = {t}, true)" for m, t in equal["agree"]]
+    named = [f"coalesce({m} = {t}, false)" for m, t in equal["agree"]]
+    anyone = [f"{t} IS NOT NULL" for _, t in equal["agree"]]
     return f"""
         CREATE OR REPLACE TEMP TABLE pair AS
-        SELECT *, candidates = 1 AND agreed AND {share} AS good FROM (
-          SELECT m.row AS mine, t.row AS theirs,
-            {" AND ".join(agreed) or "true"} AS agreed,
-            {" AND ".join(named) or "true"} AS named,
-            {" AND ".join(anyone) or "false"} AS anyone,
-            count(*) OVER (PARTITION BY m.row) AS candidates,
-            count(*) OVER (PARTITION BY t.row) AS calls
-          FROM (SELECT *, {mine_bucket} AS bucket FROM record
-                WHERE kind = {numbers[mine.name]} AND bad IS NULL AND {spanned} IS NOT NULL) m
-          JOIN (SELECT *, {their_bucket} AS bucket FROM record
-                WHERE kind = {numbers[theirs.name]} AND bad IS NULL AND {spanned} IS NOT NULL) t
-            ON {" AND ".join([*same, "m.bucket = t.bucket", timely, *fits])})
+        SELECT *, candidates = 1 AND agreed AND {"true" if takes.shared else "calls = 1"} AS good FROM (
+          SELECT *, count(*) OVER (PARTITION BY mine) AS candidates, count(*) OVER (PARTITION BY theirs) AS calls
+          FROM (
+            SELECT m.row AS mine, t.row AS theirs, {timing.strictly} AS strictly,
+              {" AND ".join(agreed) or "true"} AS agreed,
+              {" AND ".join(named) or "true"} AS named,
+              {" AND ".join(anyone) or "false"} AS anyone,
+              m.ends AS my_end, t.ends AS their_end
+            FROM (SELECT *, {timing.my_bucket} AS bucket FROM record
+                  WHERE kind = {numbers[mine.name]} AND bad IS NULL AND moment IS NOT NULL) m
+            JOIN (SELECT *, {timing.their_bucket} AS bucket FROM record
+                  WHERE kind = {numbers[theirs.name]} AND bad IS NULL AND moment IS NOT NULL) t
+              ON {" AND ".join([*same, "m.bucket = t.bucket", timing.within, *fits])}
+            QUALIFY {timing.chosen}))
     """
+
+
+@dataclass(frozen=True)
+class _Timing:
+    """How times decide, as SQL over ``m`` (mine) and ``t`` (theirs).
+
+    Attributes:
+        my_bucket: seconds that a record of mine is looked for in. their_bucket: the same of theirs.
+        within: true for two that may belong together. strictly: without slack.
+        chosen: which of those stay, as a window condition.
+    """
+
+    my_bucket: str
+    their_bucket: str
+    within: str
+    strictly: str
+    chosen: str
+
+
+_TIER = """(strictly OR (NOT bool_or(strictly) OVER (PARTITION BY mine)
+    AND their_end = min(CASE WHEN NOT strictly THEN their_end END) OVER (PARTITION BY mine)))"""
+
+
+def _timing(takes: Takes) -> _Timing:
+    slack = f"INTERVAL '{int(takes.slack_ms * 1000)} microseconds'"
+    point, span = _second("moment"), _seconds(f"begins - {slack}", f"ends + {slack}")
+    if takes.when == "around":
+        within = f"m.moment BETWEEN t.begins - {slack} AND t.ends + {slack}"
+        return _Timing(point, span, within, "m.moment BETWEEN t.begins AND t.ends", _TIER)
+    if takes.when == "inside":
+        within = f"t.moment BETWEEN m.begins - {slack} AND m.ends + {slack}"
+        return _Timing(span, point, within, "t.moment BETWEEN m.begins AND m.ends", _TIER)
+    if takes.when == "before":
+        within = f"t.moment BETWEEN m.begins - {slack} AND m.ends"
+        return _Timing(span, point, within, "true", "my_end = min(my_end) OVER (PARTITION BY theirs)")
+    if takes.when == "near":
+        around = _seconds(f"moment - {slack}", f"moment + {slack}")
+        within = f"m.moment BETWEEN t.moment - {slack} AND t.moment + {slack}"
+        return _Timing(point, around, within, "true", "true")
+    return _Timing("0", "0", "true", "true", "true")
+
+
+def _compared(values: Mapping[str, str], mine: RecordKind, theirs: RecordKind) -> list[tuple[str, str]]:
+    return [(f"m.{value(a, mine)}", f"t.{value(b, theirs)}") for a, b in values.items()]
 
 
 def _second(moment: str) -> str:
@@ -93,10 +129,12 @@ def _take(takes: Takes, mine: RecordKind) -> list[str]:
     more = "list_filter(t.records, lambda one: NOT list_contains(record.records, one))"
     sets = ", ".join([*given, f"records = list_concat(record.records, {more})"])
     ambiguous = "SELECT DISTINCT mine FROM pair WHERE NOT good"
+    claimed = "SELECT DISTINCT theirs FROM pair"
     named = "SELECT DISTINCT theirs FROM pair WHERE named"
     statements = [
         f"UPDATE record SET {sets} FROM pair p JOIN record t ON t.row = p.theirs WHERE p.good AND p.mine = record.row",
         "UPDATE record SET taken = true FROM pair p WHERE p.good AND p.theirs = record.row",
+        f"UPDATE record SET claimed = true FROM ({claimed}) p WHERE p.theirs = record.row",
         f"UPDATE record SET ambiguous = true FROM ({ambiguous}) p WHERE p.mine = record.row",
     ]
     if takes.disputed_is_event:

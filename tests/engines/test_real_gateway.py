@@ -1,0 +1,353 @@
+"""A real ContextForge gateway before a real FastMCP server: what they log, and exactly what that makes us say.
+
+The story is `traffic.drive`. Nothing here is recorded: the servers are installed from their locks, started on free
+loopback ports, driven by real clients, and stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from real_run import RealRun, real_run
+from sigma.rule import SigmaRule
+from traffic import ADMIN, ANA, BOB, EVE, HOSTILE, SERVICE
+
+from backends.duckdb.assemble import AssemblyReport, assemble
+from backends.duckdb.lines import LogFile
+from backends.duckdb.target import Judgement, Sources, judge
+from backends.sources import SourceMaps
+from backends.vocabulary import Vocabulary
+from harness.paths import Root
+
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("real")]
+
+ROOT = Root.default()
+READ, UPDATE, DELETE = (f"crm-mcp-crm-{verb}-opportunity" for verb in ("read", "update", "delete"))
+NAMES_THE_SERVICE = {"agents": [{"id": "crm-sync", "service_identities": [SERVICE]}]}
+"""A register that says one thing: this identity is a service's."""
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """Events of a run by source, with what the assembly said about it."""
+
+    gateway: list[dict[str, Any]]
+    server: list[dict[str, Any]]
+    gateway_report: AssemblyReport
+    server_report: AssemblyReport
+    maps: SourceMaps
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RealRun:
+    return real_run(tmp_path_factory.mktemp("real"))
+
+
+@pytest.fixture(scope="module")
+def assembled(run: RealRun, tmp_path_factory: pytest.TempPathFactory) -> Assembled:
+    folder = tmp_path_factory.mktemp("events")
+    maps = SourceMaps.load(ROOT.sources)
+    gateway, gateway_report = _assemble(maps, "contextforge", list(run.tables.values()), folder / "gateway.jsonl")
+    spans = [run.server_spans, run.client_spans]
+    server, server_report = _assemble(maps, "mcp_otel", spans, folder / "server.jsonl")
+    return Assembled(gateway, server, gateway_report, server_report, maps)
+
+
+@pytest.fixture(scope="module")
+def unregistered(assembled: Assembled) -> Judgement:
+    return _judge(assembled, None)
+
+
+@pytest.fixture(scope="module")
+def registered(assembled: Assembled) -> Judgement:
+    return _judge(assembled, NAMES_THE_SERVICE)
+
+
+def _assemble(
+    maps: SourceMaps, name: str, paths: Sequence[Path], out: Path
+) -> tuple[list[dict[str, Any]], AssemblyReport]:
+    files = [LogFile(index, path, path.name) for index, path in enumerate(paths)]
+    report = assemble(maps, name, files, out)
+    return [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()], report
+
+
+def _judge(assembled: Assembled, register: Mapping[str, Any] | None) -> Judgement:
+    maps = assembled.maps
+    sources = Sources(
+        never=tuple((name, stage, tuple(never)) for name in maps for stage, never in maps[name].never.items()),
+        client_ids=tuple((name, one) for name in maps for one in sorted(maps[name].client_ids)),
+    )
+    rules = {
+        path.stem: SigmaRule.from_yaml(path.read_text(encoding="utf-8")) for path in ROOT.rules.glob("*/mcp_*.yml")
+    }
+    events = [{key: value for key, value in event.items() if key != "countersign"} for event in _events(assembled)]
+    return judge(
+        events,
+        rules=rules,
+        vocabulary=Vocabulary.load(ROOT.event_schema),
+        chain_vocabulary=Vocabulary.load(ROOT.chain_schema),
+        register=register,
+        sources=sources,
+    )
+
+
+def _events(assembled: Assembled) -> list[dict[str, Any]]:
+    return assembled.gateway + assembled.server
+
+
+def _get(event: Mapping[str, Any], name: str) -> Any:
+    value: Any = event
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _told(events: Sequence[Mapping[str, Any]], stage: str, *names: str) -> list[tuple[Any, ...]]:
+    """The given fields of the events of a stage, in the order of time."""
+    return [tuple(_get(e, name) for name in names) for e in events if _get(e, "chain.stage") == stage]
+
+
+def _incidents(judgement: Judgement) -> Counter[tuple[str, str | None, str | None]]:
+    """Rule, who and tool of every record that an event rule fires for, without the rules about blind sources."""
+    found: Counter[tuple[str, str | None, str | None]] = Counter()
+    for rule, hits in judgement.event_hits.items():
+        for index in hits:
+            event = judgement.events[index] or {}
+            who = event.get("user.id") or event.get("user.effective.id") or event.get("oauth.client.id")
+            if "_blind_" not in rule:
+                found[rule, who, event.get("gen_ai.tool.name")] += 1
+    return found
+
+
+def _blind(judgement: Judgement) -> Counter[tuple[str, str]]:
+    """Calls by blind concept and source."""
+    return Counter(
+        (rule.removeprefix("mcp_source_blind_to_"), str((judgement.events[index] or {}).get("event.dataset")))
+        for rule, hits in judgement.event_hits.items()
+        for index in hits
+        if "_blind_" in rule
+    )
+
+
+# ---- the run itself -----------------------------------------------------------------------------------------------
+
+
+def test_every_good_call_was_answered_and_every_bad_one_refused(run: RealRun) -> None:
+    said = {name: getattr(outcome, "status", None) or outcome["outcome"] for name, outcome in run.run.outcomes.items()}
+    assert said == {
+        "ana reads": "answered",
+        "ana updates": 200,
+        "ana's agent reads": "answered",
+        f"service updates for {ANA}": 200,
+        f"service updates for {BOB}": 200,
+        f"service updates for {EVE}": 200,
+        "service reads": "answered",
+        "eve copies an id": 200,
+        "hostile id": 200,
+        "bob is a viewer": 200,  # the refusal is in the JSON-RPC answer, which no table holds
+        "eve tries hr_export": 200,
+        "eve tries fin_pay": 200,
+        "eve tries iam_grant": "failed",
+        "tool fails": 200,
+        "no token": 401,
+        "garbage token": 401,
+        "forged token": 401,
+        "wrong password": 401,
+        "revoked token": 401,
+        "copilot reads directly": "answered",
+        "no scopes": "answered",
+        "unknown token": "refused",
+        "switched off": 200,
+    }
+
+
+def test_no_server_survives_the_run(run: RealRun) -> None:
+    for process in run.processes:
+        with pytest.raises(ProcessLookupError):
+            os.killpg(process, 0)
+
+
+# ---- what the gateway's tables say --------------------------------------------------------------------------------
+
+
+def test_each_call_through_the_gateway_is_one_event(assembled: Assembled) -> None:
+    calls = _told(assembled.gateway, "tool_call", "user.id", "gen_ai.tool.name", "event.outcome")
+    assert calls == [
+        (ANA, READ, "success"),
+        (ANA, UPDATE, "success"),
+        (ANA, READ, "success"),
+        (SERVICE, UPDATE, "success"),
+        (SERVICE, UPDATE, "success"),
+        (SERVICE, UPDATE, "success"),
+        (SERVICE, READ, "success"),
+        (EVE, READ, "success"),
+        (ANA, READ, "success"),
+        (ANA, DELETE, "failure"),
+    ]
+
+
+def test_a_call_is_made_of_its_started_completed_invoked_and_request_records(assembled: Assembled) -> None:
+    sizes = [len(e["countersign"]["records"]) for e in assembled.gateway if _get(e, "chain.stage") == "tool_call"]
+    with_token = {2, 6}  # its request's row in token_usage_logs, and nothing else
+    assert sizes == [5 if index in with_token else 4 for index in range(10)]
+
+
+def test_a_call_names_the_address_of_the_server_behind_the_gateway(assembled: Assembled, run: RealRun) -> None:
+    assert set(_told(assembled.gateway, "tool_call", "mcp.server.uri")) == {(run.server,)}
+
+
+def test_a_call_over_streamable_http_names_the_api_token(assembled: Assembled, run: RealRun) -> None:
+    tokens = _told(assembled.gateway, "tool_call", "oauth.token.id")
+    assert [index for index, (token,) in enumerate(tokens) if token] == [2, 6]
+    assert (tokens[2], tokens[6]) == ((run.run.tokens["agent"],), (run.run.tokens["service"],))
+
+
+def test_ids_that_clients_chose_arrive_as_they_were_sent(assembled: Assembled) -> None:
+    ids = [one for (one,) in _told(assembled.gateway, "tool_call", "transaction.id")]
+    assert (ids[0], ids[7], ids[8]) == ("corr-ana-1", "corr-ana-1", HOSTILE)
+    assert len(set(ids)) == len(ids) - 1
+
+
+def test_refused_requests_are_rejected_tokens(assembled: Assembled, run: RealRun) -> None:
+    rejected = [
+        told[1:]
+        for told in _told(
+            assembled.gateway,
+            "token",
+            "event.action",
+            "user.id",
+            "event.reason",
+            "oauth.token.id",
+            "http.response.status_code",
+        )
+        if told[0] == "reject"
+    ]
+    assert rejected == [
+        (None, None, None, 401),
+        (None, None, None, 401),
+        (None, None, None, 401),
+        (EVE, "Token has been revoked", run.run.tokens["lost"], 401),
+    ]
+
+
+def test_log_ins_and_the_revocation_are_token_events(assembled: Assembled, run: RealRun) -> None:
+    others = [
+        t for t in _told(assembled.gateway, "token", "event.action", "event.outcome", "user.id") if t[0] != "reject"
+    ]
+    assert others == [
+        *(("issue", "success", person) for person in (ADMIN, ANA, BOB, EVE, SERVICE)),
+        ("issue", "failure", ANA),
+        ("revoke", "success", EVE),
+    ]
+    revoked = [e for e in assembled.gateway if _get(e, "event.action") == "revoke"]
+    assert [_get(e, "oauth.token.id") for e in revoked] == [run.run.tokens["lost"]]
+
+
+def test_role_checks_are_decisions_that_cannot_name_the_tool(assembled: Assembled) -> None:
+    decisions = Counter(_told(assembled.gateway, "decision", "user.id", "mcp.tool.decision", "gen_ai.tool.name"))
+    assert decisions == {
+        (ANA, "allow", None): 6,  # five calls, and the one after the server was switched off
+        (SERVICE, "allow", None): 4,
+        (EVE, "allow", None): 4,  # one call and three tools that do not exist
+        (BOB, "deny", None): 1,
+    }
+
+
+def test_registering_a_server_is_a_change(assembled: Assembled) -> None:
+    changes = _told(assembled.gateway, "change", "event.action", "user.id", "mcp.server.name")
+    assert changes == [("server_registered", ADMIN, "crm-mcp"), ("server_registered", ADMIN, "sales")]
+
+
+def test_nothing_of_the_tables_is_unknown_bad_or_ambiguous(assembled: Assembled) -> None:
+    report = assembled.gateway_report
+    assert (report.bad, report.ambiguous, "unknown" in report.kinds) == ([], 0, False)
+    assert report.lines == sum(kind.read for kind in report.kinds.values())
+
+
+# ---- what the server's spans say ----------------------------------------------------------------------------------
+
+
+def test_each_call_that_reached_the_server_is_one_event_and_so_is_one_that_did_not(assembled: Assembled) -> None:
+    calls = Counter(_told(assembled.server, "tool_call", "event.dataset", "oauth.client.id", "gen_ai.tool.name"))
+    assert calls == {
+        ("mcp_otel", "contextforge", "crm_read_opportunity"): 5,
+        ("mcp_otel", "contextforge", "crm_update_opportunity"): 4,
+        ("mcp_otel", "contextforge", "crm_delete_opportunity"): 1,
+        ("mcp_otel", "sales-copilot", "crm_read_opportunity"): 1,
+        ("mcp_otel", "svc-report", "crm_read_opportunity"): 1,
+        ("mcp_otel_client", None, "iam_grant"): 1,  # seen only by its client: the gateway had no such tool
+    }
+
+
+def test_the_agent_is_known_only_where_its_own_span_is_above_the_call(assembled: Assembled) -> None:
+    agents = Counter(_told(assembled.server, "tool_call", "gen_ai.agent.name", "gen_ai.conversation.id"))
+    assert agents == {("sales-copilot", "c-1"): 1, (None, None): 12}
+
+
+def test_a_span_knows_the_scopes_of_its_caller(assembled: Assembled) -> None:
+    scopes = {
+        (client, tuple(scopes or ()))
+        for client, scopes in _told(assembled.server, "tool_call", "oauth.client.id", "oauth.scope.presented")
+    }
+    assert scopes == {
+        ("contextforge", ("opportunity:read", "opportunity:write")),
+        ("sales-copilot", ("opportunity:read",)),
+        ("svc-report", ()),
+        (None, ()),
+    }
+
+
+# ---- what the rules find ------------------------------------------------------------------------------------------
+
+WITHOUT_REGISTER = {
+    ("mcp_static_api_key", ANA, READ): 1,
+    ("mcp_static_api_key", SERVICE, READ): 1,
+    ("mcp_unscoped_tool_call", "svc-report", "crm_read_opportunity"): 1,
+}
+BLIND = {
+    ("prompt", "contextforge"): 10,
+    ("scope", "contextforge"): 10,
+    ("response", "contextforge"): 10,
+    ("prompt", "mcp_otel"): 12,
+    ("user", "mcp_otel"): 12,
+    ("response", "mcp_otel"): 12,
+    ("prompt", "mcp_otel_client"): 1,
+    ("user", "mcp_otel_client"): 1,
+    ("scope", "mcp_otel_client"): 1,
+    ("response", "mcp_otel_client"): 1,
+}
+
+
+def test_without_a_register_these_records_are_found_and_no_others(unregistered: Judgement) -> None:
+    assert _incidents(unregistered) == WITHOUT_REGISTER
+
+
+def test_a_register_that_names_the_service_identity_adds_its_calls_without_a_person(registered: Judgement) -> None:
+    assert _incidents(registered) == {
+        **WITHOUT_REGISTER,
+        ("mcp_service_actor_without_user", SERVICE, UPDATE): 3,
+        ("mcp_service_actor_without_user", SERVICE, READ): 1,
+    }
+
+
+@pytest.mark.parametrize("judged", ["unregistered", "registered"])
+def test_the_copied_correlation_id_is_the_only_chain_found(judged: str, request: pytest.FixtureRequest) -> None:
+    judgement: Judgement = request.getfixturevalue(judged)
+    found = {rule: hits for rule, hits in judgement.chain_hits.items() if hits}
+    assert found == {"mcp_correlation_id_shared": {"corr-ana-1"}}
+
+
+@pytest.mark.parametrize("judged", ["unregistered", "registered"])
+def test_blindness_is_said_of_the_sources_and_of_nothing_else(judged: str, request: pytest.FixtureRequest) -> None:
+    assert _blind(request.getfixturevalue(judged)) == BLIND
+
+
+def test_no_record_is_rejected(unregistered: Judgement) -> None:
+    assert unregistered.rejected == {}
