@@ -238,7 +238,7 @@ def chain_records(  # noqa: C901 - one loop a kind of column
 
 def shown(record: Mapping[str, Any], vocabulary: Vocabulary) -> dict[str, Any]:
     """A record with times as RFC 3339 text and whole numbers as integers."""
-    out = {}
+    out: dict[str, Any] = {}
     for name, value in record.items():
         known = vocabulary.fields.get(name)
         if known is None:
