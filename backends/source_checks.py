@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jsonschema import Draft202012Validator
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
 
-from backends.errors import Mistake
-from backends.marked_yaml import MarkedYaml
+    from backends.errors import Mistake
+    from backends.marked_yaml import MarkedYaml
 
 CONCEPTS: Mapping[str, tuple[str, ...]] = {
     "prompt": ("chain.prompt.id", "chain.prompt.hash", "chain.prompt.length", "chain.prompt.text"),

@@ -11,14 +11,16 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from jsonschema import Draft202012Validator
 
 from backends.errors import Mistake, Mistakes
 from backends.marked_yaml import MarkedYaml
 from backends.source_checks import check, check_together
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Expression = Any
 """A JSON Pointer, or an object with one key: value, json, first, lookup, capture, time, scale, span, split."""

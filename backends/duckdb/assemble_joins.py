@@ -68,7 +68,7 @@ def _pairs(takes: Takes, mine: RecordKind, theirs: RecordKind, numbers: dict[str
             JOIN (SELECT *, {timing.their_bucket} AS bucket FROM record
                   WHERE kind = {numbers[theirs.name]} AND bad IS NULL AND moment IS NOT NULL) t
               ON {" AND ".join([*same, "m.bucket = t.bucket", timing.within, *fits])}
-            QUALIFY {timing.chosen}))
+            {f"QUALIFY {timing.chosen}" if timing.chosen else ""}))
     """
 
 
@@ -79,7 +79,7 @@ class _Timing:
     Attributes:
         my_bucket: seconds that a record of mine is looked for in. their_bucket: the same of theirs.
         within: true for two that may belong together. strictly: without slack.
-        chosen: which of those stay, as a window condition.
+        chosen: which of those stay, as a window condition; all when empty.
     """
 
     my_bucket: str
@@ -108,8 +108,8 @@ def _timing(takes: Takes) -> _Timing:
     if takes.when == "near":
         around = _seconds(f"moment - {slack}", f"moment + {slack}")
         within = f"m.moment BETWEEN t.moment - {slack} AND t.moment + {slack}"
-        return _Timing(point, around, within, "true", "true")
-    return _Timing("0", "0", "true", "true", "true")
+        return _Timing(point, around, within, "true", "")
+    return _Timing("0", "0", "true", "true", "")
 
 
 def _compared(values: Mapping[str, str], mine: RecordKind, theirs: RecordKind) -> list[tuple[str, str]]:
