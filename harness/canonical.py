@@ -1,37 +1,23 @@
 """A record as the schema writes it: nested, without what is absent, each value in its field's own type.
 
-Records arrive nested, with dotted keys, or mixed. null, "" and [] are absent; one item on a single-valued field is
-that item, a single value on a list is a list of one; a number sent as text and the reverse are converted where
-nothing is lost. What cannot be read so stays as it is, for the schema to refuse.
+Values are read by `backends.absence`, as every engine reads them; here all that is odd about a record is said, not only
+the first thing, and what cannot be read stays as it is, for the schema to refuse.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import orjson
+from backends.absence import ARGUMENTS, PROVENANCE, WrongType, absent, normalise
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from backends.vocabulary import Field, Vocabulary
 
-JSON_TEXT = "gen_ai.tool.call.arguments"
-"""The one field that may be given as an object and is kept as its JSON text."""
-
-PROVENANCE = "countersign"
-"""Top-level key of an assembled record: which native records it was made of. No field."""
-
-_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
-_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,9})?")
-_EPOCH = re.compile(r"[0-9]{9,19}")
-_EPOCH_UNITS = ((10**11, 10**9, "seconds"), (10**14, 10**6, "milliseconds"), (10**17, 10**3, "microseconds"))
-_EARLIEST_EPOCH = 10**8
-_MISSING = object()
 _NAMES_KEPT = 1000
+_OWN_FORM = {"keyword": "text", "number": "a number", "integer": "a number", "boolean": "a boolean"}
 
 
 @dataclass(frozen=True)
@@ -97,7 +83,7 @@ class Reader:
             elif name in self._namespaces:
                 if isinstance(value, dict):
                     self._walk(value, f"{name}.", flat, misplaced, remarks)
-                elif not _absent(value):
+                elif not absent(value):
                     misplaced[name] = value
             elif name != PROVENANCE:
                 near = self._closest(name)
@@ -111,120 +97,55 @@ class Reader:
             self._near[name] = self._vocabulary.closest(name)
         return self._near[name]
 
-    @staticmethod
-    def _take(declared: Field, value: Any, flat: dict[str, Any], remarks: list[Remark]) -> None:
+    def _take(self, declared: Field, value: Any, flat: dict[str, Any], remarks: list[Remark]) -> None:
+        name = declared.name
+        if absent(value):
+            return
         if declared.derived:
-            if not _absent(value):
-                message = "is computed from the record; what a log says of it is overwritten"
-                remarks.append(Remark(declared.name, message, error=False))
+            message = "is computed from the record; what a log says of it is overwritten"
+            remarks.append(Remark(name, message, error=False))
             return
-        before = len(remarks)
-        value = _list(declared, value, remarks) if declared.array else _single(declared, value, remarks)
-        if value is _MISSING:
+        try:
+            read = normalise({name: value}, self._vocabulary)[name]
+        except WrongType as wrong:
+            if "NUL" in wrong.found:
+                remarks.append(Remark(name, "holds a NUL character"))
+            read = value  # the schema refuses it
+        else:
+            remarks += [Remark(name, hint, error=False) for hint in _hints(declared, value)]
+            if declared.enum:
+                read = _lower(read, declared.enum)
+            elif declared.kind == "time" and isinstance(value, str) and not value.isdigit():
+                read = value
+        if name in flat:
+            if flat[name] != read:
+                remarks.append(Remark(name, "is given twice, with different values"))
             return
-        if declared.name in flat:
-            del remarks[before:]
-            if flat[declared.name] != value:
-                remarks.append(Remark(declared.name, "is given twice, with different values"))
-            return
-        flat[declared.name] = value
+        flat[name] = read
 
 
-def _absent(value: Any) -> bool:
-    return value is None or value == "" or (isinstance(value, list) and all(v is None or v == "" for v in value))
+def _lower(text: str, allowed: tuple[str, ...]) -> str:
+    return text.lower() if text.lower() in allowed else text
 
 
-def _single(declared: Field, value: Any, remarks: list[Remark]) -> Any:
-    if _absent(value):
-        return _MISSING
-    if isinstance(value, list) and declared.name != JSON_TEXT:
-        present = [item for item in value if not _absent(item)]
-        if len(present) > 1 or isinstance(present[0], list):
-            return value
-        value = present[0]
-        remarks.append(Remark(declared.name, "has one value and was sent as a list of one", error=False))
-    return _value(declared, value, remarks)
-
-
-def _list(declared: Field, value: Any, remarks: list[Remark]) -> Any:
-    if _absent(value):
-        return _MISSING
-    if not isinstance(value, list):
-        if isinstance(value, dict):
-            return value
-        value = [value]
-        remarks.append(Remark(declared.name, "is a list and was sent as a single value", error=False))
-    items = [_value(declared, item, remarks) for item in value if item is not None and item != ""]
+def _hints(declared: Field, sent: Any) -> Iterator[str]:
+    """How a value was read that was not sent in its field's own form."""
+    if declared.name == ARGUMENTS and isinstance(sent, dict | list):
+        return
+    if declared.array != isinstance(sent, list):
+        yield "is a list and was sent as a single value" if declared.array else "has one value and was sent as a list"
+    items = [item for item in (sent if isinstance(sent, list) else [sent]) if not absent(item)]
     if declared.name.startswith("oauth.scope.") and any(isinstance(item, str) and " " in item for item in items):
-        remarks.append(Remark(declared.name, "holds a space in an item; send one scope an item", error=False))
-    return items
+        yield "holds a space in an item; send one scope an item"
+    if declared.kind == "time" and any(not isinstance(item, str) or item.isdigit() for item in items):
+        yield "is a time and was sent as an epoch number; send RFC 3339, such as 2026-03-02T09:15:04Z"
+    elif any(isinstance(item, str) != (declared.kind in {"keyword", "time"}) for item in items):
+        yield f"is {_OWN_FORM[declared.kind]} and was sent as {_kind(items)}"
 
 
-def _value(declared: Field, value: Any, remarks: list[Remark]) -> Any:
-    """The value in the field's own type where nothing is lost by it, else as it is."""
-    if isinstance(value, str):
-        if "\0" in value:
-            remarks.append(Remark(declared.name, "holds a NUL character"))
-        if declared.kind == "keyword":
-            return lowered if declared.enum and (lowered := value.lower()) in declared.enum else value
-        converted = _from_text(declared, value)
-    elif declared.kind == "keyword":
-        converted = _to_text(declared, value)
-        if declared.name == JSON_TEXT and isinstance(value, dict | list):
-            return converted
-    elif declared.kind == "time" and isinstance(value, int | float) and not isinstance(value, bool):
-        converted = _from_epoch(value)
-    else:
-        return value
-    if converted is None:
-        return value
-    if converted is not value and converted != value:
-        remarks.append(Remark(declared.name, _sent_as(declared, value), error=False))
-    return converted
-
-
-def _to_text(declared: Field, value: Any) -> str | None:
-    if isinstance(value, dict | list):
-        return orjson.dumps(value).decode() if declared.name == JSON_TEXT else None
-    return orjson.dumps(value).decode()
-
-
-def _from_text(declared: Field, text: str) -> Any:
-    if declared.kind == "boolean":
-        return {"true": True, "false": False}.get(text.lower())
-    if declared.kind == "time":
-        return _from_epoch(int(text)) if _EPOCH.fullmatch(text) else text
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    if declared.kind == "number" and _NUMBER.fullmatch(text):
-        return float(text)
-    return None
-
-
-def _from_epoch(number: float) -> str | None:
-    """An RFC 3339 time from seconds, milliseconds, microseconds or nanoseconds since 1970, told apart by their size."""
-    if number < _EARLIEST_EPOCH or number >= 10**19:
-        return None
-    scale, _unit = _epoch_unit(number)
-    nanoseconds = number * scale if isinstance(number, int) else round(number * scale)
-    try:
-        second = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=nanoseconds // 10**9)
-    except OverflowError:
-        return None
-    return f"{second:%Y-%m-%dT%H:%M:%S}.{nanoseconds % 10**9:09d}Z"
-
-
-def _epoch_unit(number: float) -> tuple[int, str]:
-    return next(((scale, unit) for limit, scale, unit in _EPOCH_UNITS if number < limit), (1, "nanoseconds"))
-
-
-def _sent_as(declared: Field, value: Any) -> str:
-    if declared.kind == "time":
-        unit = _epoch_unit(float(value))[1]
-        return f"is a time and was sent in epoch {unit}; send RFC 3339, such as 2026-03-02T09:15:04Z"
-    if isinstance(value, str):
-        return f"is {'a boolean' if declared.kind == 'boolean' else 'a number'} and was sent as text"
-    return f"is text and was sent as {'a boolean' if isinstance(value, bool) else 'a number'}"
+def _kind(items: Sequence[Any]) -> str:
+    sent = next((item for item in items if not isinstance(item, str)), items[0])
+    return "text" if isinstance(sent, str) else "a boolean" if isinstance(sent, bool) else "a number"
 
 
 def _put(record: dict[str, Any], name: str, value: Any) -> bool:

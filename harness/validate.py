@@ -10,7 +10,6 @@ import gzip
 import io
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +18,8 @@ from typing import IO, TYPE_CHECKING, Any
 from backends.errors import Mistake, Mistakes, visible
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from harness.canonical import Remark
     from harness.validator import Validator
 
@@ -182,8 +183,8 @@ def _check_stream(name: str, stream: IO[bytes], validator: Validator, report: Re
                 report.add(name, number, [Remark("", f"the line has {size:,} bytes; at most {LONGEST:,} are read")])
                 continue
             if number == 1:
-                line = line.removeprefix(b"\xef\xbb\xbf")  # noqa: PLW2901 - a byte order mark is no fault of the record
-            line = line.rstrip(b"\r\n")  # noqa: PLW2901
+                line = line.removeprefix(b"\xef\xbb\xbf")
+            line = line.rstrip(b"\r\n")
             if not line or line.isspace():
                 continue
             report.records += 1

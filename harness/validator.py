@@ -14,19 +14,20 @@ from typing import TYPE_CHECKING, Any
 import jsonschema_rs
 import orjson
 
+from backends.absence import PROVENANCE
 from backends.vocabulary import Field, Vocabulary
-from harness.canonical import PROVENANCE, Reader, Remark
+from harness.canonical import Reader, Remark
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-DEEPEST = 64
-"""Levels of objects and lists in one record; no field lies deeper than five."""
+DEEPEST = 200
+"""Levels of objects and lists in one record, as a scan reads them; no field lies deeper than five."""
 
 LONG = 1 << 20
 """Bytes beyond which a line is mentioned: many collectors cut longer ones."""
 
-_JUDGED = ("type", "enum", "items", "pattern", "format", "minimum")
+_JUDGED = ("type", "enum", "items", "pattern", "format", "minimum", "maximum")
 _SHOWN = 48
 _SPACED_KEY = re.compile(rb'"[ \t\r]+:')
 _SECRET = re.compile(r"eyJ|bearer |gh[pousr]_|sk-|xox", re.IGNORECASE)
@@ -157,7 +158,7 @@ def _closed(node: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plainly_unique(line: bytes, record: dict[str, Any]) -> bool:
-    """True when no object of the line can hold a key twice; False when it has to be looked at closely.
+    r"""True when no object of the line can hold a key twice; False when it has to be looked at closely.
 
     Written out again, a record has as many ``":`` as its line unless a key was given twice. Escapes such as
     ``\\u0022`` and space before a colon would upset the count, so lines with them are looked at closely.
@@ -203,7 +204,7 @@ def _not_json(line: bytes, broken: orjson.JSONDecodeError) -> str:
     except UnicodeDecodeError as undecodable:
         return f"byte {undecodable.start + 1:,} of the line is not UTF-8"
     if "depth" in broken.msg or "recursion" in broken.msg.lower():
-        return f"the record is nested more than 1,000 levels deep; at most {DEEPEST} are read"
+        return f"the record is nested very deep; at most {DEEPEST} are read"
     return f"the line is not JSON: {broken.msg.split(':')[0]} at character {broken.pos + 1:,} of {len(line):,}"
 
 
