@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from backends.register_tables import TABLES
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
     from backends.errors import Mistake
     from backends.register_rows import Row
 
-Rows = "Mapping[str, Sequence[Row]]"
 _SERVICES = ("workload", "service", "system")
 
 
@@ -142,7 +140,7 @@ def _clients_and_agents(clients: Sequence[Row], agents: Sequence[Row]) -> Iterat
 
 def _people_and_services(rows: Mapping[str, Sequence[Row]]) -> Iterator[Mistake]:
     """An identity that is a service's and a person's: `user.id` could not be told from `user.effective.id`."""
-    service: dict[str, tuple[str, Row]] = defaultdict()
+    service: dict[str, tuple[str, Row]] = {}
     for row in rows["agents"]:
         for name in row.values.get("service_identities", ()):
             service.setdefault(name.lower(), (f"a service identity of agent {row.values.get('id')}", row))

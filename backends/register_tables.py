@@ -1,4 +1,7 @@
-"""The tables of a register and the form of their columns; ``schemas/register.schema.json`` says the same to an editor."""
+"""The tables of a register and the form of their columns.
+
+``schemas/register.schema.json`` says the same to an editor; a test holds the two together.
+"""
 
 from __future__ import annotations
 
@@ -75,10 +78,8 @@ class Column:
             ValueError: with a phrase such as "is a number".
         """
         if self.kind == "texts":
-            if isinstance(value, str):
-                items = value.split("|")
-            else:
-                items = value if isinstance(value, list | tuple) else [value]
+            several = value.split("|") if isinstance(value, str) else value
+            items = several if isinstance(several, list | tuple) else [several]
             read = [self._text(item) for item in items if not _absent(item)]
             return list(dict.fromkeys(read)) or None
         if isinstance(value, list | tuple | dict) and not _absent(value):
@@ -87,7 +88,7 @@ class Column:
 
     def _text(self, value: Any) -> str:
         if isinstance(value, bool) or not isinstance(value, str | int | float | date):
-            raise ValueError(f"is text: put {_shown(value)} in quotes")
+            raise ValueError(f"is text: put {_shown(value)} in quotes")  # noqa: TRY004 - one kind of refusal for all
         text = value.strip() if isinstance(value, str) else str(value)
         if "\0" in text:
             raise ValueError("holds a NUL character")

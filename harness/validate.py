@@ -31,6 +31,12 @@ LONGEST = 32 << 20
 REMARKS_A_LINE = 20
 HINTS_KEPT = 1000
 
+_OTHER_FORMS = {
+    b"\xff\xfe": "the file is UTF-16; convert it to UTF-8",
+    b"\xfe\xff": "the file is UTF-16; convert it to UTF-8",
+    b"\x28\xb5\x2f\xfd": "the file is compressed with zstd; unpack it first",
+    b"PAR1": "the file is Parquet, not lines of JSON",
+}
 _BLOCK = 1 << 20
 _HEAD = 4096
 
@@ -199,20 +205,21 @@ def _unreadable(head: bytes) -> str | None:
     """Why a file is not JSON lines at all, judged by how it begins; None when it may be."""
     if not head:
         return "the file is empty"
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "the file is UTF-16; convert it to UTF-8"
-    if head.startswith(b"\x28\xb5\x2f\xfd"):
-        return "the file is compressed with zstd; unpack it first"
-    if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[", b""):
+    for mark, reason in _OTHER_FORMS.items():
+        if head.startswith(mark):
+            return reason
+    text = head.removeprefix(b"\xef\xbb\xbf")
+    if text.lstrip()[:1] in (b"{", b"[", b"") or not _is_binary(text):
         return None
-    if b"\0" in head:
-        return "the file is binary, not lines of JSON"
+    return "the file is binary, not lines of JSON"
+
+
+def _is_binary(head: bytes) -> bool:
     try:
-        head[: head.rfind(b"\n") + 1 or None].decode("utf-8")
+        head.decode("utf-8")
     except UnicodeDecodeError as undecodable:
-        if undecodable.start < len(head) - 4:  # else the head ends inside a character
-            return "the file is binary, not lines of JSON"
-    return None
+        return undecodable.start < len(head) - 4  # else the head ends inside a character
+    return b"\0" in head
 
 
 @contextmanager
@@ -225,7 +232,7 @@ def _opened(name: str) -> Iterator[IO[bytes]]:
     raw = raw if hasattr(raw, "peek") else io.BufferedReader(raw, _BLOCK)
     try:
         if raw.peek(2)[:2] == b"\x1f\x8b":
-            yield io.BufferedReader(gzip.GzipFile(fileobj=raw), _BLOCK)  # type: ignore[type-var]
+            yield io.BufferedReader(gzip.GzipFile(fileobj=raw), _BLOCK)
         else:
             yield raw
     finally:
