@@ -62,6 +62,7 @@ class Takes:
     slack_ms: float = 0.0
     shared: bool = False
     gives: tuple[str, ...] = ()
+    alone: bool = False
     disputed_is_event: bool = False
 
     @classmethod
@@ -76,6 +77,7 @@ class Takes:
             slack_ms=shape.get("slack_ms", 0),
             shared=shape.get("shared", False),
             gives=tuple(shape.get("gives", ())),
+            alone=shape.get("alone", False),
             disputed_is_event="disputed" in shape,
         )
 

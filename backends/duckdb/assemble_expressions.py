@@ -93,12 +93,19 @@ def _constant(value: Any) -> str:
 
 
 def _moment(sql: str, form: str) -> str:
-    if form == "utc":  # DuckDB would also read 'epoch' and 'infinity': only what begins with a year is a time
-        return f"CASE WHEN regexp_matches({sql}, '^[0-9]{{4}}-') THEN try_cast({sql} AS TIMESTAMP) END"
+    if form == "utc":
+        # DuckDB would read 'epoch' and 'infinity' as times too, and drops the offset when it casts to TIMESTAMP
+        return (
+            f"CASE WHEN regexp_matches({sql}, '{_ZONED}') THEN make_timestamp(epoch_us(try_cast({sql} AS TIMESTAMPTZ))) "
+            f"WHEN regexp_matches({sql}, '^[0-9]{{4}}-') THEN try_cast({sql} AS TIMESTAMP) END"
+        )
     if form == "epoch_ns":
         return f"try(make_timestamp(try_cast({sql} AS BIGINT) // 1000))"
     per = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}[form]
     return f"try(make_timestamp(CAST(try_cast({sql} AS DOUBLE) * {per} AS BIGINT)))"
+
+
+_ZONED = "^[0-9]{4}-.*:.*([zZ]|[+-][0-9]{2}(:?[0-9]{2})?)$"
 
 
 def stamp(sql: str) -> str:

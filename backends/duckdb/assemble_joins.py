@@ -28,11 +28,12 @@ def join(connection: duckdb.DuckDBPyConnection, source: SourceMap) -> None:
     """Fill the table ``record`` from the other records of an event, kind after kind."""
     kinds = {kind.name: kind for kind in source.kinds}
     numbers = {kind.name: number for number, kind in enumerate(source.kinds, 1)}
-    for name in order({name: [takes.source for takes in kind.takes] for name, kind in kinds.items()}):
-        for takes in kinds[name].takes:
-            connection.execute(_pairs(takes, kinds[name], kinds[takes.source], numbers))
-            for statement in _take(takes, kinds[name]):
-                connection.execute(statement)
+    names = order({name: [takes.source for takes in kind.takes] for name, kind in kinds.items()})
+    relations = [(kinds[name], takes) for name in names for takes in kinds[name].takes]
+    for mine, takes in sorted(relations, key=lambda relation: relation[1].alone):
+        connection.execute(_pairs(takes, mine, kinds[takes.source], numbers))
+        for statement in _take(takes, mine):
+            connection.execute(statement)
 
 
 def value(name: str, kind: RecordKind) -> str:
@@ -64,7 +65,8 @@ def _pairs(takes: Takes, mine: RecordKind, theirs: RecordKind, numbers: dict[str
               {" AND ".join(anyone) or "false"} AS anyone,
               m.ends AS my_end, t.ends AS their_end
             FROM (SELECT *, {timing.my_bucket} AS bucket FROM record
-                  WHERE kind = {numbers[mine.name]} AND bad IS NULL AND moment IS NOT NULL) m
+                  WHERE kind = {numbers[mine.name]} AND bad IS NULL AND moment IS NOT NULL
+                    {"AND NOT claimed" if takes.alone else ""}) m
             JOIN (SELECT *, {timing.their_bucket} AS bucket FROM record
                   WHERE kind = {numbers[theirs.name]} AND bad IS NULL AND moment IS NOT NULL) t
               ON {" AND ".join([*same, "m.bucket = t.bucket", timing.within, *fits])}

@@ -75,7 +75,7 @@ def _assemble(
 ) -> tuple[list[dict[str, Any]], AssemblyReport]:
     files = [LogFile(index, path, path.name) for index, path in enumerate(paths)]
     report = assemble(maps, name, files, out)
-    return [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()], report
+    return [json.loads(line) for line in out.read_bytes().splitlines()], report
 
 
 def _judge(assembled: Assembled, register: Mapping[str, Any] | None) -> Judgement:
