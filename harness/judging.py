@@ -15,7 +15,7 @@ from harness.proof import prove
 from harness.ruleset import load_rules
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -49,7 +49,7 @@ def proofs_of(root: Root, folder: Path, selectors: Sequence[str] = ()) -> list[P
 def duckdb(subjects: Sequence[Subject], events: Vocabulary, chains: Vocabulary, maps: SourceMaps) -> Judge:
     """The embedded engine, with every rule compiled; sources are those of the maps and those that cases make up."""
     rules = {subject.stem: subject.rule for subject in subjects}
-    never = {name: source.never for name, source in maps.items()}
+    never: dict[str, Mapping[str, Sequence[str]]] = {name: source.never for name, source in maps.items()}
     never |= {name: stages for subject in subjects for case in subject.cases for name, stages in case.never.items()}
     sources = Sources(
         never=tuple((name, stage, tuple(what)) for name, stages in never.items() for stage, what in stages.items()),
