@@ -17,7 +17,7 @@ from backends.register import Register
 
 from backends.duckdb.assemble import assemble
 from backends.duckdb.engine import STAGES, Engine, EventRule, Limits
-from backends.duckdb.lines import BadLine, LogFile, read_lines
+from backends.duckdb.lines import BadLine, LogFile, read_chunk, read_lines
 from backends.duckdb.target import Sources, chain_records, compile_rules, rfc3339, shown
 from backends.errors import Mistake, Mistakes
 from backends.sources import SourceMaps
@@ -150,7 +150,7 @@ def _path(log: str, folder: Path) -> Path:
 
 def _sample(file: LogFile) -> Iterator[Mapping[str, Any]]:
     with file.open() as stream:
-        head = stream.read(1 << 20)
+        head, _ = read_chunk(stream, 1 << 20)
     for line in head.split(b"\n"):
         try:
             record = json.loads(line)

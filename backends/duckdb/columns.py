@@ -131,7 +131,8 @@ def _careful(vocabulary: Vocabulary) -> str:
     """
     shape = tree(vocabulary)
     nodes = list(_nodes(shape))
-    found = " + ".join(f"({_at(path)} IS NOT NULL)::INTEGER" for path in nodes)
+    # an object counts by what it holds: a text where an object belongs reads as an object that holds nothing
+    found = " + ".join(f"({_holds(shape, path)})::INTEGER" for path in nodes)
     # a quote that ends a key is followed by a colon; `\":` is text inside a string
     written = (
         "((strlen(line) - strlen(replace(line, '\":', ''))) // 2"
@@ -161,11 +162,17 @@ def _careful(vocabulary: Vocabulary) -> str:
     joined = [f"chr(31) || array_to_string({_at(f.path)}, chr(31))" for f in arrays if not f.derived]
     inner = " OR ".join(f"contains({items}, chr(31) || '{{') OR contains({items}, chr(31) || '[')" for items in joined)
     return (
-        f"CASE WHEN t IS NULL THEN true WHEN {lost} THEN true\n"
+        f"CASE WHEN t IS NULL OR coalesce({_at(('@timestamp',))}, '') = '' THEN true\n"
+        f"  WHEN {lost} THEN true\n  WHEN {inner} THEN true\n"
         f"  WHEN ({found}) <> {written} THEN {not_object} OR {not_array} OR {dotted} OR {doubled} OR {not_scalar}\n"
-        f"  WHEN {brackets} THEN {not_scalar}\n  WHEN {inner} THEN true\n"
-        f"  WHEN {_at(('@timestamp',))} IS NULL OR {_at(('@timestamp',))} = '' THEN true ELSE false END"
+        f"  WHEN {brackets} THEN {not_scalar} ELSE false END"
     )
+
+
+def _holds(shape: Mapping[str, Any], path: tuple[str, ...]) -> str:
+    below = _below(shape, path)
+    held = [(*path, key) for key in below] if isinstance(below, dict) else [path]
+    return " OR ".join(f"{_at(one)} IS NOT NULL" for one in held)
 
 
 def _below(node: Mapping[str, Any], path: tuple[str, ...]) -> Any:

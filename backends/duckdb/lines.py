@@ -98,16 +98,14 @@ class LineReader:
             yield from self._file(file)
 
     def _file(self, file: LogFile) -> Iterator[pa.RecordBatch]:
-        offset, number, told = 0, 1, 0
+        offset, number, told, damage = 0, 1, 0, ""
         with file.open() as stream:
             pieces: list[bytes] = []
             while True:
-                try:
-                    read = stream.read(CHUNK)
-                except (OSError, EOFError, zlib.error) as broken:
-                    reason = f"the compressed data is damaged from here on ({broken})"
-                    self.bad.append(BadLine(file.index, number, offset, 0, reason))
-                    read = b""
+                read, damage = (b"", "") if damage else read_chunk(stream)
+                if damage:
+                    reason = f"the compressed data is damaged from here on ({damage})"
+                    self.bad.append(BadLine(file.index, 0, offset, 0, reason))
                 at = _position(stream)
                 self.progress(at - told)
                 told = at
@@ -218,6 +216,27 @@ def _arrow(
     yield batch
 
 
+def read_chunk(stream: IO[bytes], size: int = CHUNK) -> tuple[bytes, str]:
+    """Up to ``size`` bytes, and what is wrong with the compressed data if it ends in damage.
+
+    What could be unpacked before the damage is returned; the next call gives no bytes.
+    """
+    if not isinstance(stream, gzip.GzipFile):
+        return stream.read(size), ""
+    pieces: list[bytes] = []
+    held = 0
+    while held < size:
+        try:
+            piece = stream.read1(size - held)
+        except (OSError, EOFError, zlib.error) as broken:
+            return b"".join(pieces), str(broken)
+        if not piece:
+            break
+        pieces.append(piece)
+        held += len(piece)
+    return b"".join(pieces), ""
+
+
 def _position(stream: IO[bytes]) -> int:
     return stream.fileobj.tell() if isinstance(stream, gzip.GzipFile) and stream.fileobj else stream.tell()
 
@@ -235,6 +254,10 @@ def read_lines(file: LogFile, places: Sequence[tuple[int, int]]) -> Iterator[tup
     with file.open() as raw:
         stream: IO[bytes] = raw if isinstance(raw, gzip.GzipFile) else io.BufferedReader(raw)  # type: ignore[type-var]
         for offset, length in places:
-            stream.seek(offset)
-            line = stream.read(length) if length else stream.readline()
+            try:
+                stream.seek(offset)
+                line = stream.read(length) if length else stream.readline()
+            except (OSError, EOFError, zlib.error):  # the damage lies in this line: what could be unpacked of it
+                stream.seek(offset)
+                line = read_chunk(stream, length or LONGEST_LINE)[0].split(b"\n")[0]
             yield offset, line.rstrip(b"\n")

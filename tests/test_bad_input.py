@@ -1,0 +1,109 @@
+"""Bad input never loses good input: each broken line is named with its number and reason, the rest is scanned."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.options import ScanOptions
+from harness.paths import Root
+from harness.scan import scan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.finding import ScanResult
+
+GOOD = b'{"@timestamp":"2026-10-05T09:00:%02dZ","chain":{"stage":"tool_call"},"gen_ai":{"agent":{"id":"agent-a"}}}'
+TIME = b'"@timestamp":"2026-10-05T09:00:01Z"'
+
+BAD = {
+    "a truncated line": (b"{" + TIME + b',"chain":{"st', "it is not JSON"),
+    "invalid UTF-8": (b"{" + TIME + b',"x":"\xff"}', "is not UTF-8"),
+    "a key twice": (b"{" + TIME + b',"user":{"id":"a"},"user":{"id":"b"}}', "occurs twice"),
+    "a key twice, deeper": (b"{" + TIME + b',"user":{"id":"a","id":"b"}}', "occurs twice"),
+    "nesting 1,000 deep, without a time": (b'{"a":' * 1000 + b"1" + b"}" * 1000, "nested more than"),
+    "an object where a text belongs": (b"{" + TIME + b',"user":{"id":{"a":1}}}', "user.id"),
+    "many values where one belongs": (b"{" + TIME + b',"user":{"id":["a","b"]}}', "user.id"),
+    "a text where an object belongs": (b"{" + TIME + b',"user":"ana"}', "user"),
+    "a text where a number belongs": (b"{" + TIME + b',"http":{"response":{"status_code":"teapot"}}}', "status_code"),
+    "no time": (b'{"chain":{"stage":"tool_call"}}', "no @timestamp"),
+    "a time that is none": (b'{"@timestamp":"yesterday"}', "@timestamp"),
+    "a NUL byte": (b"{" + TIME + b',"x":"\x00"}', "it is not JSON"),
+    "an array": (b"[1]", "not a JSON object"),
+    "binary": (b"\x00\x01\x02", "not a JSON object"),
+}
+
+ODD = {
+    "dotted keys": b"{" + TIME + b',"chain.stage":"tool_call","gen_ai.agent.id":"agent-a"}',
+    "keys half dotted": b"{" + TIME + b',"chain":{"stage":"tool_call"},"gen_ai":{"agent.id":"agent-a"}}',
+    "epoch seconds": b'{"@timestamp":1791190801,"chain":{"stage":"tool_call"}}',
+    "epoch milliseconds as text": b'{"@timestamp":"1791190801000","chain":{"stage":"tool_call"}}',
+    "epoch nanoseconds": b'{"@timestamp":1791190801000000000,"chain":{"stage":"tool_call"}}',
+    "a time with an offset": b'{"@timestamp":"2026-10-05T11:00:01+02:00","chain":{"stage":"tool_call"}}',
+    "a number as text": b"{" + TIME + b',"chain":{"stage":"tool_call"},"http":{"response":{"status_code":"401"}}}',
+    "a text as number": b"{" + TIME + b',"chain":{"stage":"tool_call"},"user":{"id":5}}',
+    "an array of one": b"{" + TIME + b',"chain":{"stage":["tool_call"]}}',
+    "unknown fields": b"{" + TIME + b',"chain":{"stage":"tool_call"},"x":{"y":[1,{"z":null}]}}',
+    "a line of 10 MB": b"{" + TIME + b',"chain":{"stage":"tool_call"},"x":"' + b"y" * 10_000_000 + b'"}',
+    "a byte order mark": b"\xef\xbb\xbf{" + TIME + b',"chain":{"stage":"tool_call"}}',
+    "a carriage return": b"{" + TIME + b',"chain":{"stage":"tool_call"}}\r',
+    "SQL and escape codes": b"{" + TIME + b',"chain":{"stage":"tool_call"},"user":{"id":"\'; DROP TABLE ev; -- \\u001b[31m"}}',
+}
+
+
+def scanned(*logs: Path, **options: Path) -> ScanResult:
+    return scan(ScanOptions(tuple(map(str, logs)), Root.default(), **options))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> tuple[ScanResult, bytes]:
+    """Good and bad lines in turn, the bad ones kept."""
+    folder = tmp_path_factory.mktemp("bad")
+    lines = [line for number, (bad, _) in enumerate(BAD.values()) for line in (GOOD % number, bad)]
+    (folder / "log.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    result = scanned(folder / "log.jsonl", rejects=folder / "kept")
+    return result, (folder / "kept").read_bytes()
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_line_is_named_with_its_number_and_reason(mixed: tuple[ScanResult, bytes], name: str) -> None:
+    line = 2 * list(BAD).index(name) + 2
+    assert [BAD[name][1] in r.reason for r in mixed[0].rejected if r.line == line] == [True], mixed[0].rejected
+
+
+def test_good_lines_between_bad_ones_are_scanned(mixed: tuple[ScanResult, bytes]) -> None:
+    assert mixed[0].summary.stages == {"tool_call": len(BAD)}
+
+
+def test_bad_lines_are_kept_byte_for_byte(mixed: tuple[ScanResult, bytes]) -> None:
+    assert sorted(mixed[1].splitlines()) == sorted(bad for bad, _ in BAD.values())
+
+
+def test_odd_lines_are_read_like_plain_ones(tmp_path: Path) -> None:
+    log = tmp_path / "odd.jsonl"
+    log.write_bytes(b"\n".join(ODD.values()))
+    result = scanned(log)
+    assert (result.rejected, result.summary.stages) == ((), {"tool_call": len(ODD)})
+    assert result.summary.start == result.summary.end == "2026-10-05T09:00:01.000000Z"
+
+
+def test_empty_binary_and_damaged_files_do_not_stop_the_others(tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").write_bytes(b"")
+    (tmp_path / "binary.jsonl").write_bytes(os.urandom(50_000))
+    (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(b"".join(GOOD % n + b"\n" for n in range(50)))[:-12])
+    (tmp_path / "good.jsonl").write_bytes(GOOD % 59)
+    result = scanned(*sorted(tmp_path.iterdir()))
+    assert result.summary.stages["tool_call"] > 1
+    assert any("damaged" in r.reason for r in result.rejected)
+
+
+def test_a_derived_field_that_arrives_is_overwritten_and_counted(tmp_path: Path) -> None:
+    log = tmp_path / "claims.jsonl"
+    log.write_bytes(b"{" + TIME + b',"chain":{"stage":"tool_call"},"oauth":{"token":{"expired":true,"accepted":true}}}')
+    result = scanned(log)
+    assert result.summary.overwritten == {"oauth.token.accepted": 1, "oauth.token.expired": 1}
+    assert "expired_token_accepted" not in {finding.rule.stem for finding in result.findings}
