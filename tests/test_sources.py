@@ -318,7 +318,8 @@ def test_an_id_that_two_people_use_one_after_the_other_stays_with_each(tmp_path:
 
 
 def test_an_id_that_two_people_use_at_once_gives_nothing_to_either_and_both_stay_visible(tmp_path: Path) -> None:
-    records = one_call(10.0, ANA) + [
+    records = [
+        *one_call(10.0, ANA),
         started(9.96),
         completed(10.0, 45),
         invoked(10.003, 50, EVE),

@@ -12,26 +12,26 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from real_run import RealRun, real_run
-from sigma.rule import SigmaRule
 from traffic import ADMIN, ANA, BOB, EVE, HOSTILE, SERVICE
 
 from backends.duckdb.assemble import AssemblyReport, assemble
 from backends.duckdb.lines import LogFile
-from backends.duckdb.target import Judgement, Sources, judge
 from backends.sources import SourceMaps
-from backends.vocabulary import Vocabulary
+from harness.options import ScanOptions
 from harness.paths import Root
+from harness.scan import scan
+
+if TYPE_CHECKING:
+    from harness.finding import ScanResult
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("real")]
 
 ROOT = Root.default()
 READ, UPDATE, DELETE = (f"crm-mcp-crm-{verb}-opportunity" for verb in ("read", "update", "delete"))
-NAMES_THE_SERVICE = {"agents": [{"id": "crm-sync", "service_identities": [SERVICE]}]}
-"""A register that says one thing: this identity is a service's."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,15 @@ def assembled(run: RealRun, tmp_path_factory: pytest.TempPathFactory) -> Assembl
 
 
 @pytest.fixture(scope="module")
-def unregistered(assembled: Assembled) -> Judgement:
-    return _judge(assembled, None)
+def unregistered(run: RealRun) -> ScanResult:
+    return _scan(run, None)
 
 
 @pytest.fixture(scope="module")
-def registered(assembled: Assembled) -> Judgement:
-    return _judge(assembled, NAMES_THE_SERVICE)
+def registered(run: RealRun, tmp_path_factory: pytest.TempPathFactory) -> ScanResult:
+    register = tmp_path_factory.mktemp("register")
+    (register / "agents.csv").write_text(f"id,service_identities\ncrm-sync,{SERVICE}\n", encoding="utf-8")
+    return _scan(run, register)
 
 
 def _assemble(
@@ -78,28 +80,9 @@ def _assemble(
     return [json.loads(line) for line in out.read_bytes().splitlines()], report
 
 
-def _judge(assembled: Assembled, register: Mapping[str, Any] | None) -> Judgement:
-    maps = assembled.maps
-    sources = Sources(
-        never=tuple((name, stage, tuple(never)) for name in maps for stage, never in maps[name].never.items()),
-        client_ids=tuple((name, one) for name in maps for one in sorted(maps[name].client_ids)),
-    )
-    rules = {
-        path.stem: SigmaRule.from_yaml(path.read_text(encoding="utf-8")) for path in ROOT.rules.glob("*/mcp_*.yml")
-    }
-    events = [{key: value for key, value in event.items() if key != "countersign"} for event in _events(assembled)]
-    return judge(
-        events,
-        rules=rules,
-        vocabulary=Vocabulary.load(ROOT.event_schema),
-        chain_vocabulary=Vocabulary.load(ROOT.chain_schema),
-        register=register,
-        sources=sources,
-    )
-
-
-def _events(assembled: Assembled) -> list[dict[str, Any]]:
-    return assembled.gateway + assembled.server
+def _scan(run: RealRun, register: Path | None) -> ScanResult:
+    logs = (*run.tables.values(), run.server_spans, run.client_spans)
+    return scan(ScanOptions(logs=tuple(map(str, logs)), root=ROOT, register=register))
 
 
 def _get(event: Mapping[str, Any], name: str) -> Any:
@@ -114,26 +97,13 @@ def _told(events: Sequence[Mapping[str, Any]], stage: str, *names: str) -> list[
     return [tuple(_get(e, name) for name in names) for e in events if _get(e, "chain.stage") == stage]
 
 
-def _incidents(judgement: Judgement) -> Counter[tuple[str, str | None, str | None]]:
-    """Rule, who and tool of every record that an event rule fires for, without the rules about blind sources."""
-    found: Counter[tuple[str, str | None, str | None]] = Counter()
-    for rule, hits in judgement.event_hits.items():
-        for index in hits:
-            event = judgement.events[index] or {}
-            who = event.get("user.id") or event.get("user.effective.id") or event.get("oauth.client.id")
-            if "_blind_" not in rule:
-                found[rule, who, event.get("gen_ai.tool.name")] += 1
+def _found(result: ScanResult, kind: str) -> Counter[tuple[str, tuple[str, ...]]]:
+    """Records (or chains) by rule and by what they are grouped by; a run over midnight has two days, and one sum."""
+    found: Counter[tuple[str, tuple[str, ...]]] = Counter()
+    for finding in result.findings:
+        if finding.rule.stem.startswith("source_blind_") == (kind == "blindness"):
+            found[finding.rule.stem, tuple(str(value) for value in finding.group.values())] += finding.count
     return found
-
-
-def _blind(judgement: Judgement) -> Counter[tuple[str, str]]:
-    """Calls by blind concept and source."""
-    return Counter(
-        (rule.removeprefix("mcp_source_blind_to_"), str((judgement.events[index] or {}).get("event.dataset")))
-        for rule, hits in judgement.event_hits.items()
-        for index in hits
-        if "_blind_" in rule
-    )
 
 
 # ---- the run itself -----------------------------------------------------------------------------------------------
@@ -304,50 +274,77 @@ def test_a_span_knows_the_scopes_of_its_caller(assembled: Assembled) -> None:
     }
 
 
-# ---- what the rules find ------------------------------------------------------------------------------------------
+# ---- what the scan finds ------------------------------------------------------------------------------------------
 
 WITHOUT_REGISTER = {
-    ("mcp_static_api_key", ANA, READ): 1,
-    ("mcp_static_api_key", SERVICE, READ): 1,
-    ("mcp_unscoped_tool_call", "svc-report", "crm_read_opportunity"): 1,
+    ("correlation_id_shared", ("corr-ana-1",)): 1,
+    ("static_api_key", ()): 2,  # the two calls over Streamable HTTP with an API token
+    ("unscoped_tool_call", ("svc-report", "crm-mcp")): 1,
 }
-BLIND = {
-    ("prompt", "contextforge"): 10,
-    ("scope", "contextforge"): 10,
-    ("response", "contextforge"): 10,
-    ("prompt", "mcp_otel"): 12,
-    ("user", "mcp_otel"): 12,
-    ("response", "mcp_otel"): 12,
-    ("prompt", "mcp_otel_client"): 1,
-    ("user", "mcp_otel_client"): 1,
-    ("scope", "mcp_otel_client"): 1,
-    ("response", "mcp_otel_client"): 1,
+WITH_REGISTER = WITHOUT_REGISTER | {("service_actor_without_user", (SERVICE,)): 4}
+BLINDNESS = {
+    ("source_blind_to_prompt", ("contextforge",)): 10,
+    ("source_blind_to_scope", ("contextforge",)): 10,
+    ("source_blind_to_response", ("contextforge",)): 10,
+    ("source_blind_to_prompt", ("mcp_otel",)): 12,
+    ("source_blind_to_user", ("mcp_otel",)): 12,
+    ("source_blind_to_response", ("mcp_otel",)): 12,
+    ("source_blind_to_prompt", ("mcp_otel_client",)): 1,
+    ("source_blind_to_user", ("mcp_otel_client",)): 1,
+    ("source_blind_to_scope", ("mcp_otel_client",)): 1,
+    ("source_blind_to_response", ("mcp_otel_client",)): 1,
 }
+BLIND_RULES = {
+    ("contextforge", "prompt"): {"tool_call_without_prompt", "chain_without_prompt"},
+    ("contextforge", "scope"): {"unscoped_tool_call"},
+    ("contextforge", "response"): {"call_never_answered"},
+    ("mcp_otel", "prompt"): {"tool_call_without_prompt", "chain_without_prompt"},
+    ("mcp_otel", "user"): {"service_actor_without_user", "delegation_dropped"},
+    ("mcp_otel", "response"): {"call_never_answered"},
+    ("mcp_otel_client", "prompt"): {"tool_call_without_prompt", "chain_without_prompt"},
+    ("mcp_otel_client", "user"): {"service_actor_without_user", "delegation_dropped"},
+    ("mcp_otel_client", "scope"): {"unscoped_tool_call"},
+    ("mcp_otel_client", "response"): {"call_never_answered"},
+}
+BOTH = pytest.mark.parametrize("scanned", ["unregistered", "registered"])
 
 
-def test_without_a_register_these_records_are_found_and_no_others(unregistered: Judgement) -> None:
-    assert _incidents(unregistered) == WITHOUT_REGISTER
+def test_without_a_register_this_is_found_and_nothing_else(unregistered: ScanResult) -> None:
+    assert _found(unregistered, "incidents") == WITHOUT_REGISTER
 
 
-def test_a_register_that_names_the_service_identity_adds_its_calls_without_a_person(registered: Judgement) -> None:
-    assert _incidents(registered) == {
-        **WITHOUT_REGISTER,
-        ("mcp_service_actor_without_user", SERVICE, UPDATE): 3,
-        ("mcp_service_actor_without_user", SERVICE, READ): 1,
+def test_a_register_that_names_the_service_identity_adds_its_calls_without_a_person(registered: ScanResult) -> None:
+    assert _found(registered, "incidents") == WITH_REGISTER
+
+
+@BOTH
+def test_blindness_is_found_once_a_source_and_concept(scanned: str, request: pytest.FixtureRequest) -> None:
+    assert _found(request.getfixturevalue(scanned), "blindness") == BLINDNESS
+
+
+@BOTH
+def test_the_scan_ends_with_what_was_blind_and_which_rules_that_silenced(
+    scanned: str, request: pytest.FixtureRequest
+) -> None:
+    result: ScanResult = request.getfixturevalue(scanned)
+    assert {(b.source, b.concept): set(b.rules) for b in result.blind if b.stage == "tool_call"} == BLIND_RULES
+
+
+@BOTH
+def test_every_record_is_read_and_none_rejected(scanned: str, request: pytest.FixtureRequest) -> None:
+    result: ScanResult = request.getfixturevalue(scanned)
+    assert (result.rejected, result.summary.sources) == (
+        (),
+        {"contextforge": 38, "mcp_otel": 12, "mcp_otel_client": 1},
+    )
+
+
+def test_a_finding_names_the_native_files_and_lines(registered: ScanResult, run: RealRun) -> None:
+    (finding,) = [f for f in registered.findings if f.rule.stem == "service_actor_without_user"]
+    lines = {name: path.read_text(encoding="utf-8").splitlines() for name, path in run.tables.items()}
+    shown = [json.loads(lines[Path(record.file).stem][record.line - 1]) for record in finding.records]
+    correlated = {row["correlation_id"] for row in shown if "correlation_id" in row}
+    assert len(correlated) == 4
+    assert {row["user_email"] or row["user_id"] for row in shown if row.get("user_email") or row.get("user_id")} == {
+        SERVICE
     }
-
-
-@pytest.mark.parametrize("judged", ["unregistered", "registered"])
-def test_the_copied_correlation_id_is_the_only_chain_found(judged: str, request: pytest.FixtureRequest) -> None:
-    judgement: Judgement = request.getfixturevalue(judged)
-    found = {rule: hits for rule, hits in judgement.chain_hits.items() if hits}
-    assert found == {"mcp_correlation_id_shared": {"corr-ana-1"}}
-
-
-@pytest.mark.parametrize("judged", ["unregistered", "registered"])
-def test_blindness_is_said_of_the_sources_and_of_nothing_else(judged: str, request: pytest.FixtureRequest) -> None:
-    assert _blind(request.getfixturevalue(judged)) == BLIND
-
-
-def test_no_record_is_rejected(unregistered: Judgement) -> None:
-    assert unregistered.rejected == {}

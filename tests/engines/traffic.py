@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway import ADMIN, PASSWORD, Gateway
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 ANA, BOB, EVE, SERVICE = "ana@corp.example", "bob@corp.example", "eve@corp.example", "svc-crm@corp.example"
 HOSTILE = '\' OR 1=1; DROP TABLE record; --<script>"}{"a":%n'
