@@ -215,11 +215,13 @@ def _unreadable(head: bytes) -> str | None:
 
 
 def _is_binary(head: bytes) -> bool:
+    if b"\0" in head:
+        return True
     try:
         head.decode("utf-8")
     except UnicodeDecodeError as undecodable:
         return undecodable.start < len(head) - 4  # else the head ends inside a character
-    return b"\0" in head
+    return False
 
 
 @contextmanager

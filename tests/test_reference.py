@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
@@ -14,6 +14,9 @@ from harness.commands.reference import command
 from harness.field_reference import CONCEPTS, concept
 from harness.paths import Root
 from harness.reference import PAGES, page, stale
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ROOT = Root.default()
 README = page(ROOT, "schemas/README.md")
@@ -73,13 +76,14 @@ def test_a_field_has_an_anchor_and_a_concept(name: str) -> None:
 
 
 def test_every_link_of_the_field_reference_leads_somewhere() -> None:
-        headings = {re.sub(r"[^\w-]", "", line.lstrip("# ").lower().replace(" ", "-")) for line in re.findall("^#+ .*", README, re.M)}
+    titles = re.findall("^#+ (.*)", README, re.MULTILINE)
+    headings = {re.sub(r"[^\w-]", "", title.lower().replace(" ", "-")) for title in titles}
 
     assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= headings
 
 
 def test_no_row_of_a_table_has_more_cells_than_its_head() -> None:
-    tables = re.findall(r"(?:^\|.*\n)+", README, re.M)
+    tables = re.findall(r"(?:^\|.*\n)+", README, re.MULTILINE)
     cells = [[len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()] for table in tables]
 
     assert [counts for counts in cells if len(set(counts)) > 1] == []

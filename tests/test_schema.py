@@ -240,7 +240,14 @@ def test_no_name_is_a_field_and_a_namespace() -> None:
 
 def test_personal_data_and_content_are_marked_sensitive() -> None:
     fields = Vocabulary.of(EVENT).fields
-    personal = ["user.id", "user.email", "user.key", "chain.prompt.text", "chain.response.text", "mcp.tool.argument_user"]
+    personal = [
+        "user.id",
+        "user.email",
+        "user.key",
+        "chain.prompt.text",
+        "chain.response.text",
+        "mcp.tool.argument_user",
+    ]
 
     assert [name for name in [*personal, "gen_ai.tool.call.arguments"] if not fields[name].sensitive] == []
 
@@ -266,7 +273,9 @@ def shape(leaf: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
 @pytest.mark.parametrize("name", TABLES)
 def test_the_examples_of_a_register_column_are_read(name: str) -> None:
     columns = REGISTER["properties"][name]["items"]["properties"]
-    read = {column: TABLES[name].columns.get(column, Column()).read(leaf["examples"][0]) for column, leaf in columns.items()}
+    read = {
+        column: TABLES[name].columns.get(column, Column()).read(leaf["examples"][0]) for column, leaf in columns.items()
+    }
 
     assert [column for column, value in read.items() if value is None] == []
 
