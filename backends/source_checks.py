@@ -37,6 +37,8 @@ CONCEPTS: Mapping[str, tuple[str, ...]] = {
     "auth": ("mcp.server.auth",),
     "exposure": ("mcp.server.exposure",),
     "address": ("source.ip",),
+    "outcome": ("event.outcome",),
+    "actor": ("chain.actor.recorded_type",),
 }
 """The fields by which a record would say a concept."""
 

@@ -138,11 +138,7 @@ def _record_table(source: SourceMap) -> str:
     end = ", ".join(str(number) for number, kind in used if kind.written_at_end) or "0"
     columns = [f"{value} AS {column(name)}" for name, value in _columns(source, used, pointers).items()]
     longest = int(source.longest_seconds * 1_000_000)
-    shapes = " ".join(
-        f"WHEN kind = {number} AND shapes[{pointers.place(pointer)}] IN ('OBJECT', 'ARRAY') THEN {quoted(pointer)}"
-        for number, kind in used
-        for pointer in dict.fromkeys(p for e in _expressions(kind) for p in pointers_of(e))
-    )
+    shapes = " ".join(f"WHEN {number} THEN {_misshapen(kind, pointers)}" for number, kind in used)
     took = 'least(greatest(try_cast(try_cast("event.duration" AS DOUBLE) / 1000 AS BIGINT), 0), ' + f"{longest})"
     return f"""
         CREATE TEMP TABLE record AS
@@ -160,17 +156,16 @@ def _record_table(source: SourceMap) -> str:
           SELECT file, "offset", number, kind,
             CASE kind {at} END AS moment,
             CASE WHEN NOT valid THEN 'it is not valid JSON'
-              WHEN len(keys) <> len(list_distinct(keys)) THEN 'a key occurs twice'
-              {_misshapen(shapes)}
-            END AS misread,
+              WHEN len(keys) <> len(list_distinct(keys)) THEN 'a key occurs twice' END AS misread,
+            CASE kind {shapes} END AS misshapen,
             {", ".join(columns)}
           FROM sorted
         ), timed AS (
           SELECT *, to_microseconds(coalesce({took}, 0)) AS took FROM valued
         )
-        SELECT * EXCLUDE (misread, took),
+        SELECT * EXCLUDE (misread, misshapen, took),
           file::BIGINT * 1099511627776 + number AS row,
-          coalesce(misread, CASE WHEN moment IS NULL AND kind IN ({", ".join(str(n) for n, _ in used)})
+          coalesce(misread, 'a text is expected at ' || misshapen, CASE WHEN moment IS NULL AND kind IN ({", ".join(str(n) for n, _ in used)})
             THEN 'its time cannot be read' END) AS bad,
           CASE WHEN kind IN ({end}) THEN moment - took ELSE moment END AS begins,
           CASE WHEN kind IN ({end}) THEN moment ELSE moment + took END AS ends,
@@ -180,10 +175,11 @@ def _record_table(source: SourceMap) -> str:
     """
 
 
-def _misshapen(shapes: str) -> str:
-    if not shapes:
-        return ""
-    return f"WHEN (CASE {shapes} END) IS NOT NULL THEN 'a text is expected at ' || (CASE {shapes} END)"
+def _misshapen(kind: RecordKind, pointers: Pointers) -> str:
+    """SQL that gives the first pointer of a kind at which an object or a list stands for a text, else null."""
+    expected = dict.fromkeys(p for expression in _expressions(kind) for p in pointers_of(expression))
+    cases = (f"WHEN shapes[{pointers.place(p)}] IN ('OBJECT', 'ARRAY') THEN {quoted(p)}" for p in expected)
+    return f"CASE {' '.join(cases)} END"
 
 
 def _expressions(kind: RecordKind) -> list[Any]:
