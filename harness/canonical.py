@@ -49,6 +49,9 @@ class Reader:
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         self._fields = vocabulary.fields
+        self._plain_text = {
+            name for name, f in vocabulary.raw.items() if f.kind == "keyword" and not f.array and not f.enum
+        }
         self._near: dict[str, str | None] = {}
         self._namespaces = {
             name[:dot] for name in vocabulary.fields for dot, character in enumerate(name) if character == "."
@@ -57,10 +60,10 @@ class Reader:
     def read(self, record: Mapping[str, Any]) -> Canonical:
         """Return the canonical form; the record itself is left alone."""
         result = Canonical()
-        flat: dict[str, Any] = {}
+        flat: dict[str, tuple[Any, Any]] = {}  # as sent, as read
         misplaced: dict[str, Any] = {}
         self._walk(record, "", flat, misplaced, result.remarks)
-        for name, value in flat.items():
+        for name, (_, value) in flat.items():
             _put(result.record, name, value)
         for name, value in misplaced.items():
             if not _put(result.record, name, value):
@@ -71,7 +74,7 @@ class Reader:
         self,
         node: Mapping[str, Any],
         above: str,
-        flat: dict[str, Any],
+        flat: dict[str, tuple[Any, Any]],
         misplaced: dict[str, Any],
         remarks: list[Remark],
     ) -> None:
@@ -97,7 +100,7 @@ class Reader:
             self._near[name] = self._vocabulary.closest(name)
         return self._near[name]
 
-    def _take(self, declared: Field, value: Any, flat: dict[str, Any], remarks: list[Remark]) -> None:
+    def _take(self, declared: Field, value: Any, flat: dict[str, tuple[Any, Any]], remarks: list[Remark]) -> None:
         name = declared.name
         if absent(value):
             return
@@ -105,23 +108,28 @@ class Reader:
             message = "is computed from the record; what a log says of it is overwritten"
             remarks.append(Remark(name, message, error=False))
             return
+        if name in flat:
+            if (type(flat[name][0]), flat[name][0]) != (type(value), value):
+                remarks.append(Remark(name, "is given twice, with different values"))
+            return
+        if type(value) is str and name in self._plain_text and "\0" not in value:
+            flat[name] = (value, value)
+            return
+        flat[name] = (value, self._read_value(declared, value, remarks))
+
+    def _read_value(self, declared: Field, value: Any, remarks: list[Remark]) -> Any:
+        name = declared.name
         try:
             read = normalise({name: value}, self._vocabulary)[name]
         except WrongType as wrong:
             if "NUL" in wrong.found:
                 remarks.append(Remark(name, "holds a NUL character"))
-            read = value  # the schema refuses it
-        else:
-            remarks += [Remark(name, hint, error=False) for hint in _hints(declared, value)]
-            if declared.enum:
-                read = _lower(read, declared.enum)
-            elif declared.kind == "time" and isinstance(value, str) and not value.isdigit():
-                read = value
-        if name in flat:
-            if flat[name] != read:
-                remarks.append(Remark(name, "is given twice, with different values"))
-            return
-        flat[name] = read
+            return value  # the schema refuses it
+        remarks += [Remark(name, hint, error=False) for hint in _hints(declared, value)]
+        if declared.enum:
+            return _lower(read, declared.enum)
+        as_sent = declared.kind == "time" and isinstance(value, str) and not value.isdigit()
+        return value if as_sent else read
 
 
 def _lower(text: str, allowed: tuple[str, ...]) -> str:

@@ -68,9 +68,11 @@ class Validator:
             return [Remark("", _not_json(line, broken))]
         if type(record) is not dict:
             return [Remark("", f"a JSON object is expected, one record a line; found {_show(record)}")]
-        if len(line) < LONG and b"\\u0000" not in line and self._clean(record) and _plainly_unique(line, record):
-            return ()
-        return self._careful(line, record)
+        return () if self._passes_at_once(line, record) else self._careful(line, record)
+
+    def _passes_at_once(self, line: bytes, record: dict[str, Any]) -> bool:
+        plain = len(line) < LONG and b"\\u0000" not in line
+        return plain and self._clean(record) and _plainly_unique(line, record)
 
     def _clean(self, record: dict[str, Any]) -> bool:
         chain = record.get("chain")
