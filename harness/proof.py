@@ -35,8 +35,11 @@ BATCH = 4000
 WORKERS = 2
 """Data sets judged at the same time: an engine spends seconds on planning, whatever the size."""
 
-NAMES = ("gen_ai.agent.id", "service.target.name", "service.target.id")
-"""By these a chain learns what others of the same agent or system log."""
+NAMES = (
+    *("gen_ai.agent.id", "chain.agent.parent_id", "oauth.act.sub", "oauth.act.chain"),
+    *("service.target.name", "service.target.id"),
+)
+"""By these a chain learns what others of the same agent or system log; an agent is named in four places."""
 
 JOINING = ("chain.prompt.id", "trace.id", "user.id", "gen_ai.agent.id")
 """What chains are made of: a chain rule reads none of it itself, so these vary in form in each of its cases."""

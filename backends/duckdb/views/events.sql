@@ -117,10 +117,11 @@ SELECT arguments.* EXCLUDE ("user.id", "user.name", "user.email", "user.domain",
        WHEN "oauth.act.sub" IS NOT NULL AND "oauth.may_act.sub" IS NOT NULL THEN true END AS "oauth.act.permitted",
   "oauth.token.hash" = "oauth.token.downstream_hash" AS "oauth.token.forwarded",
   lower("oauth.token.client_id") = lower("oauth.client.id") AS "oauth.token.client_match",
-  -- RFC 8707 / RFC 9068 §4: the audience must name this server, by its URI or its name; a URI and a name can't be compared
+  -- RFC 8707 / RFC 9068 §4: the audience must name this server, by its name or a URI of its own: the one that was called, or
+  -- the registered one behind a gateway; a URI and a name can't be compared
   CASE WHEN "oauth.token.audience" IS NULL THEN NULL
        WHEN len(list_filter("oauth.token.audience", lambda a: lower(a) = lower("mcp.server.name")
-              OR countersign_uri(a) = countersign_uri(coalesce("mcp.server.uri", server_uri)))) > 0 THEN true
+              OR countersign_uri(a) IN (countersign_uri("mcp.server.uri"), countersign_uri(server_uri)))) > 0 THEN true
        WHEN len(list_filter("oauth.token.audience", lambda a: CASE WHEN contains(a, '://')
               THEN coalesce("mcp.server.uri", server_uri) IS NULL ELSE "mcp.server.name" IS NULL END)) > 0 THEN NULL
        ELSE false END AS "oauth.token.audience_match",
