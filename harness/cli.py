@@ -12,10 +12,7 @@ from backends.errors import Mistakes
 COMMANDS = {
     "scan": "find who acted without authority, or without evidence, in logs",
     "validate": "check records against the schema, line by line",
-    "rules": "list the rules",
-    "explain": "say what a rule means, reads and needs",
     "test": "run the rules' own cases and variants",
-    "generate": "write synthetic logs with labelled attacks",
     "reference": "write the generated reference pages, or check that they are fresh",
 }
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.paths import Root
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.paths import Root
 
 STANDARD_INPUT = "-"
 

@@ -13,13 +13,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backends.register import Register
-
 from backends.duckdb.assemble import assemble
 from backends.duckdb.engine import STAGES, Engine, EventRule, Limits
 from backends.duckdb.lines import BadLine, LogFile, read_chunk, read_lines
 from backends.duckdb.target import Sources, chain_records, compile_rules, rfc3339, shown
 from backends.errors import Mistake, Mistakes
+from backends.register import Register
 from backends.sources import SourceMaps
 from backends.vocabulary import Vocabulary
 from harness.blindness import blind_spots

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backends.errors import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 NOTHING_KNOWN = "(unknown)"
 """Stands for a field that the record lacks and the template has no fallback for."""

@@ -33,6 +33,7 @@ BAD = {
     "no time": (b'{"chain":{"stage":"tool_call"}}', "no @timestamp"),
     "a time that is none": (b'{"@timestamp":"yesterday"}', "@timestamp"),
     "a NUL byte": (b"{" + TIME + b',"x":"\x00"}', "it is not JSON"),
+    "a number of 5,000 digits": (b'{"@timestamp":' + b"9" * 5000 + b"}", "too many digits"),
     "an array": (b"[1]", "not a JSON object"),
     "binary": (b"\x00\x01\x02", "not a JSON object"),
 }
@@ -51,7 +52,9 @@ ODD = {
     "a line of 10 MB": b"{" + TIME + b',"chain":{"stage":"tool_call"},"x":"' + b"y" * 10_000_000 + b'"}',
     "a byte order mark": b"\xef\xbb\xbf{" + TIME + b',"chain":{"stage":"tool_call"}}',
     "a carriage return": b"{" + TIME + b',"chain":{"stage":"tool_call"}}\r',
-    "SQL and escape codes": b"{" + TIME + b',"chain":{"stage":"tool_call"},"user":{"id":"\'; DROP TABLE ev; -- \\u001b[31m"}}',
+    "SQL and escape codes": b"{"
+    + TIME
+    + b',"chain":{"stage":"tool_call"},"user":{"id":"\'; DROP TABLE ev; -- \\u001b[31m"}}',
 }
 
 

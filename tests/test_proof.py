@@ -41,6 +41,7 @@ def pack() -> dict[str, Proof]:
 
 
 @pytest.mark.xdist_group("pack")
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", PACK, ids=stem)
 def test_a_rule_is_proven(rule: Path) -> None:
     proof = pack()[stem(rule)]
@@ -49,6 +50,7 @@ def test_a_rule_is_proven(rule: Path) -> None:
 
 
 @pytest.mark.xdist_group("pack")
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", PACK, ids=stem)
 def test_every_cell_of_a_rule_is_executed(rule: Path) -> None:
     proof = pack()[stem(rule)]

@@ -64,7 +64,7 @@ def _lines(files: Mapping[int, LogFile], suspects: Sequence[Suspect]) -> Iterato
             yield suspect, line
 
 
-def plain(line: bytes, vocabulary: Vocabulary) -> dict[str, Any]:
+def plain(line: bytes, vocabulary: Vocabulary) -> dict[str, Any]:  # noqa: C901 - one branch a kind of doubt
     """One line as a nested record of known fields in their own types.
 
     Raises:
@@ -75,12 +75,16 @@ def plain(line: bytes, vocabulary: Vocabulary) -> dict[str, Any]:
         raise Doubtful(f"it is nested more than {DEEPEST} deep")
     try:
         record = json.loads(line, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except Doubtful:
+        raise
     except UnicodeDecodeError as broken:
         raise Doubtful(f"byte {broken.start + 1} of the line is not UTF-8") from None
     except json.JSONDecodeError as broken:
         raise Doubtful(f"it is not JSON: {broken.msg.lower()} at character {broken.pos + 1}") from None
     except RecursionError:
         raise Doubtful(f"it is nested more than {DEEPEST} deep") from None
+    except ValueError:  # Python refuses to read integers of thousands of digits
+        raise Doubtful("it holds a number with too many digits") from None
     if not isinstance(record, dict):
         raise Doubtful("it is not a JSON object")
     sent = flatten(record, vocabulary)
