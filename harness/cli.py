@@ -12,6 +12,8 @@ from backends.errors import Mistakes
 COMMANDS = {
     "scan": "find who acted without authority, or without evidence, in logs",
     "validate": "check records against the schema, line by line",
+    "rules": "list the rules, or check them with every SigmaHQ validator",
+    "explain": "say what a rule means, reads and needs",
     "test": "run the rules' own cases and variants",
     "reference": "write the generated reference pages, or check that they are fresh",
 }
