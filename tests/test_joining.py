@@ -16,9 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from backends.duckdb.target import judge
-from backends.register import Register
-from backends.sources import SourceMaps
+from backends.duckdb.target import Sources, judge
 from backends.vocabulary import Vocabulary
 from harness.paths import Root
 
@@ -27,6 +25,9 @@ if TYPE_CHECKING:
 
 ROOT = Root.default()
 VOCABULARY = Vocabulary.load(ROOT.event_schema)
+CHAIN_VOCABULARY = Vocabulary.load(ROOT.chain_schema)
+# A made-up gateway that never logs prompts and takes its correlation id from the client.
+SOURCES = Sources(never=(("gateway", "tool_call", ("prompt",)),), client_ids=(("gateway", "transaction.id"),))
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
 
@@ -120,15 +121,18 @@ def judged(register: str, order: str) -> dict[str, Told]:
     places = ORDERS[order](range(len(records)))
     judgement = judge(
         [records[place][1] for place in places],
-        rules=[],
-        register=Register.of(json.loads(register)),
+        rules={},
+        register=json.loads(register) or None,
         vocabulary=VOCABULARY,
-        sources=SourceMaps.load(ROOT.sources),
+        chain_vocabulary=CHAIN_VOCABULARY,
+        sources=SOURCES,
     )
     by_place = dict(zip(places, judgement.events, strict=True))
     told: dict[str, Told] = {story.name: Told([], []) for story in stories}
     for place, (name, _) in enumerate(records):
-        told[name].events.append(by_place[place])
+        event = by_place[place]
+        assert event is not None, f"{name}: {judgement.rejected}"
+        told[name].events.append(event)
     for name, tale in told.items():
         mine = {event["chain.id"] for event in tale.events if event.get("chain.id")}
         told[name] = Told(tale.events, [chain for chain in judgement.chains if chain["chain.id"] in mine])
@@ -148,3 +152,51 @@ def wrongs(expected: Any, got: Any) -> bool:
     if isinstance(expected, dict):
         return not set(expected["has"]) <= set(got or ()) or bool(set(expected["lacks"]) & set(got or ()))
     return bool(expected != got) or isinstance(expected, bool) != isinstance(got, bool)
+
+
+def chains_of(story: Story) -> list[dict[str, Any]]:
+    """The chains that a story expects, in the order of their first record."""
+    return sorted(story.told["expect"]["chains"], key=lambda chain: min(chain["records"]))
+
+
+@pytest.mark.parametrize("story", WHOLE, ids=lambda story: story.name)
+@pytest.mark.parametrize("order", ORDERS)
+def test_records_join_as_the_story_says_in_whatever_order_they_are_read(story: Story, order: str) -> None:
+    events = judged(story.register, order)[story.name].events
+    assert parted(events) == [sorted(chain["records"]) for chain in chains_of(story)], story.told["why"]
+
+
+@pytest.mark.parametrize("story", WHOLE, ids=lambda story: story.name)
+def test_a_chain_is_named_by_the_key_that_the_story_says(story: Story) -> None:
+    tale = judged(story.register, "as written")[story.name]
+    sources = {chain["chain.id"]: chain.get("chain.id_source") for chain in tale.chains}
+    for chain in chains_of(story):
+        events = [tale.events[index] for index in chain["records"]]
+        name = events[0]["chain.id"]
+        match chain.get("id"):
+            case str(text):
+                assert name == story.own(text)
+            case {"record": _}:
+                assert name.startswith("record:")
+        if "id_source" in chain:
+            assert sources[name] == chain["id_source"], chain
+        if "sources" in chain:
+            assert [event["chain.id_source"] for event in events] == chain["sources"]
+
+
+@pytest.mark.parametrize("story", WHOLE, ids=lambda story: story.name)
+@pytest.mark.parametrize("order", ["as written", "reversed"])
+def test_a_chain_says_what_the_story_says(story: Story, order: str) -> None:
+    tale = judged(story.register, order)[story.name]
+    rows = {chain["chain.id"]: chain for chain in tale.chains}
+    found = [
+        f"records {chain['records']}: {name}: expected {expected!r}, got {got!r}"
+        for chain in chains_of(story)
+        for name, expected in chain.get("facts", {}).items()
+        if wrongs(expected, got := rows[tale.events[chain["records"][0]]["chain.id"]].get(name))
+    ]
+    assert not found, f"{story.told['why']}\n" + "\n".join(found)
+
+
+def test_there_are_at_least_forty_stories() -> None:
+    assert len(STORIES) >= 40

@@ -268,7 +268,7 @@ ALL_RECORDS = [{k: "1" for k, on in zip("abcd", f"{n:04b}", strict=True) if on =
         ("1 of _*", lambda r: r.d),
         (["selection_a", "selection_b"], lambda r: r.a or r.b),
     ],
-    ids=str,
+    ids=lambda value: "means" if callable(value) else str(value),
 )
 def test_a_condition_means_what_its_words_say_for_every_combination(condition: Any, means: Any) -> None:
     written = rule(condition, **TWO)
