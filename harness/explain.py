@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import yaml
 from sigma.rule import SigmaDetection, SigmaDetectionItem
 from sigma.types import SigmaExists, SigmaNull
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from harness.case import Case
     from harness.ruleset import Rule
 
+OURS = "countersign"
 BLIND = ("event.blind", "chain.blind")
 """Fields that say what a source can never supply; a filter on them keeps a rule from alerting on blindness."""
 
@@ -31,7 +33,7 @@ class Reading:
     Attributes:
         field: dotted name.
         about: its meaning.
-        origin: who supplies it, in one phrase.
+        origin: who supplies it, in one sentence.
         stages: stages whose records may carry it.
         missing: what the rule makes of its absence, one phrase for each part of the rule that reads it.
     """
@@ -58,6 +60,7 @@ class Explanation:
     file: str
     description: str
     condition: tuple[str, ...]
+    detections: Mapping[str, str]
     reads: tuple[Reading, ...]
     blind: tuple[str, ...]
     stages: tuple[str, ...]
@@ -99,8 +102,9 @@ def explain(rule: Rule, vocabularies: Mapping[str, Vocabulary], cases_schema: Pa
         file=str(rule.path),
         description=" ".join(str(rule.sigma.description or "").split()),
         condition=tuple(rule.sigma.detection.condition),
+        detections={name: _as_written(part) for name, part in rule.sigma.detection.detections.items()},
         reads=tuple(_readings(parts, vocabulary)),
-        blind=tuple(str(value) for _, item in parts if item.field in BLIND for value in item.value),
+        blind=tuple(str(value) for where, item in parts if _spares_blind(where, item) for value in item.value),
         stages=rule.stages,
         needs_register=rule.needs_register,
         sharpened_by=rule.sharpened_by,
@@ -116,6 +120,11 @@ def explain(rule: Rule, vocabularies: Mapping[str, Vocabulary], cases_schema: Pa
     )
 
 
+def _as_written(detection: SigmaDetection) -> str:
+    """The tests of a selection or filter in Sigma's own form."""
+    return str(yaml.safe_dump(detection.to_plain(), sort_keys=False, allow_unicode=True)).strip()
+
+
 def _parts(rule: Rule) -> Iterator[tuple[str, SigmaDetectionItem]]:
     """Every test of the rule with the name of the selection or filter that it stands in."""
     for name, detection in rule.sigma.detection.detections.items():
@@ -128,6 +137,10 @@ def _parts(rule: Rule) -> Iterator[tuple[str, SigmaDetectionItem]]:
                 yield name, part
 
 
+def _spares_blind(where: str, item: SigmaDetectionItem) -> bool:
+    return where.startswith("filter_") and item.field in BLIND
+
+
 def _readings(parts: list[tuple[str, SigmaDetectionItem]], vocabulary: Vocabulary) -> Iterator[Reading]:
     for name in dict.fromkeys(item.field for _, item in parts if item.field):
         field = vocabulary.fields[name]
@@ -137,9 +150,11 @@ def _readings(parts: list[tuple[str, SigmaDetectionItem]], vocabulary: Vocabular
 
 def _origin(field: Field) -> str:
     if field.derived:
-        return "computed by the view; a value that arrives in a log is overwritten"
+        return "Computed by the view; a value that arrives in a log is overwritten."
     source = field.source
-    return f"the log ({source.standard} {source.version})" if source.standard != "countersign" else "the log"
+    return (
+        f"From the log (a name of {source.standard} {source.version})." if source.standard != OURS else "From the log."
+    )
 
 
 def _absent(where: str, item: SigmaDetectionItem) -> str:

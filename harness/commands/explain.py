@@ -53,7 +53,7 @@ def show(rule: Explanation, console: Console) -> None:
     console.print(Text(visible(f"{number}{rule.title}"), style="bold"))
     console.print(Text(visible(f"{rule.level} · {rule.kind} · {rule.chapter} · {rule.stem} · {rule.id}"), style="dim"))
     _section(console, "What and why", [rule.description])
-    _section(console, "It fires when", rule.condition)
+    _section(console, "It fires when", _conditions(rule))
     _section(console, "It reads", _readings(rule))
     _section(console, "It is silent where the source is blind to", rule.blind)
     _section(console, "It needs", _needs(rule))
@@ -68,9 +68,16 @@ def show(rule: Explanation, console: Console) -> None:
     console.print()
 
 
+def _conditions(rule: Explanation) -> Iterable[str]:
+    yield from rule.condition
+    for name, tests in rule.detections.items():
+        yield f"    {name}"
+        yield from (f"        {line}" for line in tests.splitlines())
+
+
 def _readings(rule: Explanation) -> Iterable[str]:
     for reading in rule.reads:
-        yield f"{reading.field}: {reading.about} From {reading.origin}."
+        yield f"{reading.field}: {reading.about} {reading.origin}"
         yield from (f"    {missing}." for missing in reading.missing)
 
 
@@ -85,7 +92,8 @@ def _needs(rule: Explanation) -> Iterable[str]:
 
 
 def _findings(rule: Explanation) -> Iterable[str]:
-    what = "a state that every call repeats" if rule.kind == "posture" else f"a {rule.service} record that matched"
+    record = "chain" if rule.service == "chain" else "record"
+    what = "a state that every call repeats" if rule.kind == "posture" else f"a {record} that matched"
     yield f"each tells of {what}: {rule.sentence}"
     yield f"one for each {', '.join(rule.group_by)} and {_period(rule.period_sec)}"
     if rule.fields:
@@ -109,4 +117,4 @@ def _section(console: Console, title: str, lines: Iterable[str], bullet: str = "
     for line in shown:
         indent = len(line) - len(line.lstrip())
         text = Text(f"{bullet} {line.lstrip()}" if bullet else line.lstrip())
-        console.print(Padding(text, (0, 0, 0, 2 + indent)), soft_wrap=False)
+        console.print(Padding(text, (0, 0, 0, 2 + indent), expand=False))
