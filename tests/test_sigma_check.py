@@ -110,7 +110,7 @@ BAD: dict[str, dict[str, Any]] = {
     ),
     "sigmahq_missing_asterisk_condition": selecting({"user.id": "a"}, "1 of selection"),
     "dangling_detection": selecting({"user.id": "a"}, "selection", selection_unused={"user.name": "b"}),
-    "dangling_condition": selecting({"user.id": "a"}, "selection and other"),
+    "dangling_condition": selecting({"user.id": "a"}, "selection and 1 of other_*"),
     # modifiers, values
     "sigmahq_invalid_all_modifier": selecting({"oauth.scope.presented|all": "crm.read"}),
     "sigmahq_field_duplicate_value": selecting({"chain.stage": ["token", "TOKEN"]}),
