@@ -118,7 +118,7 @@ CREATE OR REPLACE TEMP TABLE chain_base AS
     min(ts) FILTER (stage = 1) AS prompt_at, min(ts) FILTER (stage = 3) AS call_at, min(ts) FILTER (stage = 4) AS answer_at,
     min(agent) AS agent, min(system) AS system, bit_or(1::UINTEGER << stage) AS seen,
     -- a concept is blind at a stage when every record of the chain at that stage can never supply it
-    bit_and(blind) FILTER (stage = 1) AS blind1, bit_and(blind) FILTER (stage = 3) AS blind3, bit_and(blind) FILTER (stage = 4) AS blind4,
+    bit_and(blind) FILTER (stage = 1) AS blind1, bit_and(blind) FILTER (stage = 2) AS blind2, bit_and(blind) FILTER (stage = 3) AS blind3, bit_and(blind) FILTER (stage = 4) AS blind4,
     bit_and(blind) FILTER (stage = 5) AS blind5, bit_and(blind) FILTER (stage = 7) AS blind7
   FROM link GROUP BY chain;
 
@@ -178,8 +178,9 @@ CREATE OR REPLACE TEMP TABLE chains AS
       CASE WHEN b.prompts = 0 AND expected.stages & 2 = 0 THEN ['prompt'] ELSE [] END,
       list_concat(CASE WHEN b.tool_calls = 0 AND expected.stages & 8 = 0 THEN ['tool_call'] ELSE [] END,
       list_concat(CASE WHEN b.responses = 0 AND expected.stages & 16 = 0 THEN ['tool_response'] ELSE [] END,
-      list_concat(blind_pairs('prompt', b.blind1, 0::UINTEGER), list_concat(blind_pairs('tool_call', b.blind3, coalesce(expected.covered, 0::UINTEGER)),
-      list_concat(blind_pairs('tool_response', b.blind4, 0::UINTEGER), list_concat(blind_pairs('token', b.blind5, 0::UINTEGER), blind_pairs('access', b.blind7, 0::UINTEGER)))))))) AS blind
+      list_concat(blind_pairs('prompt', b.blind1, 0::UINTEGER), list_concat(blind_pairs('decision', b.blind2, 0::UINTEGER),
+      list_concat(blind_pairs('tool_call', b.blind3, coalesce(expected.covered, 0::UINTEGER)),
+      list_concat(blind_pairs('tool_response', b.blind4, 0::UINTEGER), list_concat(blind_pairs('token', b.blind5, 0::UINTEGER), blind_pairs('access', b.blind7, 0::UINTEGER))))))))) AS blind
   FROM chain_base b
   LEFT JOIN soft_prompt USING (chain) LEFT JOIN answer USING (chain) LEFT JOIN access_facts af USING (chain)
   LEFT JOIN people USING (chain) LEFT JOIN strangers USING (chain) LEFT JOIN dropped USING (chain) LEFT JOIN expected USING (chain)

@@ -107,6 +107,12 @@ SELECT arguments.* EXCLUDE ("user.id", "user.name", "user.email", "user.domain",
        THEN list_position(['plan', 'default', 'acceptedits', 'bypasspermissions'], lower("chain.permission_mode.from"))
           < list_position(['plan', 'default', 'acceptedits', 'bypasspermissions'], lower("chain.permission_mode.to"))
        END AS "chain.permission_mode.loosened",
+  -- what an API key's record says of the key is no fact of OAuth
+  coalesce("oauth.client.id", "oauth.grant_type", "oauth.resource", "oauth.token.issuer") IS NOT NULL
+    OR "oauth.token.audience" IS NOT NULL OR "oauth.scope.granted" IS NOT NULL OR "oauth.scope.presented" IS NOT NULL
+    OR "oauth.scope.required" IS NOT NULL
+    OR (coalesce("oauth.token.id", "oauth.token.hash", "oauth.token.type") IS NOT NULL
+        AND coalesce(lower("oauth.token.type"), '') <> 'api_key') AS "oauth.used",
   CASE WHEN client_known THEN client_trusted
        WHEN getvariable('has_clients') AND "oauth.client.id" IS NOT NULL
        THEN coalesce(list_contains(getvariable('domains'), regexp_extract(lower("oauth.client.id"), '^https://([a-z0-9.-]+)(:\d+)?(/|$)', 1)), false)
