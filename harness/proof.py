@@ -87,6 +87,21 @@ def prove(
     return list(proofs.values())
 
 
+def as_written(
+    subjects: Sequence[Subject], judge: Judge, bases: Bases, vocabulary: Vocabulary
+) -> Iterator[tuple[Cell, Answer]]:
+    """Every case without its variants, with the facts and the verdict that the engine gave."""
+    cells = [
+        Cell(subject, case, Variant(AS_WRITTEN, records, Same.AS_CASE), records)
+        for subject in subjects
+        for case in subject.cases
+        for records in [case.records(bases)]
+    ]
+    for verdicts, placed in _judged(cells, _apart(cells, bases), judge, vocabulary):
+        for number, start in placed:
+            yield cells[number], _answer(cells[number].subject, cells[number], verdicts, start)
+
+
 def _cells(
     subject: Subject, bases: Bases, vocabulary: Vocabulary, inputs: Mapping[str, Collection[str]]
 ) -> Iterator[Cell]:
