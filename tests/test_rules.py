@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 from backends.errors import Mistakes
 from backends.sources import SourceMaps
 from backends.vocabulary import Vocabulary
+from generator.session import base_event, base_register
 from harness.case import Bases, Case
 from harness.commands.rules import command as rules_command
 from harness.judging import duckdb
@@ -23,6 +25,7 @@ from harness.paths import Root
 from harness.proof import as_written
 from harness.ruleset import Rule, load_rules
 from harness.sentence import render
+from harness.sigma_check import check
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -382,3 +385,44 @@ def test_the_command_lists_as_json_what_was_asked_for() -> None:
     (rule,) = json.loads(result.output)["rules"]
     assert (rule["number"], rule["stem"], rule["kind"]) == (69, "unauthenticated_call_served", "posture")
     assert rule["group_by"] == ["mcp.server.name"]
+
+
+# --- the guide
+
+
+def test_the_rule_of_the_guide_loads_passes_every_validator_and_is_proven_to_the_last_term(tmp_path: Path) -> None:
+    shutil.copytree(ROOT.schemas, tmp_path / "schemas")
+    guide = (ROOT.path / "docs" / "writing-a-rule.md").read_text(encoding="utf-8")
+    blocks = [textwrap.dedent(block) for block in re.findall(r"(?:^(?: {4}.*)?\n)+", guide, re.MULTILINE)]
+    rule, cases, entry = (
+        next(block.strip() for block in blocks if block.strip().startswith(start))
+        for start in ("title:", '{\n  "$schema"', '"restricted_read')
+    )
+    chapter = tmp_path / "rules" / "scope"
+    chapter.mkdir(parents=True)
+    (chapter / "mcp_restricted_read_without_scope.yml").write_text(rule, encoding="utf-8")
+    (chapter / "mcp_restricted_read_without_scope.cases.json").write_text(cases, encoding="utf-8")
+    parameters = json.loads((ROOT.rules / "parameters.json").read_text(encoding="utf-8"))
+    parameters["rules"] = json.loads(f"{{{entry}}}")
+    (tmp_path / "rules" / "parameters.json").write_text(json.dumps(parameters), encoding="utf-8")
+
+    rules = load_rules(tmp_path / "rules")
+    assert check([each.sigma for each in rules], {"event": EVENTS, "chain": CHAINS}) == []
+    subjects = paired({r.path: r.sigma for r in rules}, tmp_path / "rules", ROOT.schemas / "cases.schema.json", EVENTS)
+    judge = duckdb(subjects, EVENTS, CHAINS, SourceMaps.load(ROOT.sources))
+    told = list(as_written(subjects, judge, Bases.honest(), EVENTS))
+    assert [cell.case.sentence for cell, answer in told if answer.engine != cell.case.fires] == []
+    assert survivors(told) == {"restricted_read_without_scope": []}
+
+
+# --- the honest world
+
+
+@pytest.mark.parametrize("tables", [{}, base_register()], ids=["without a register", "with the register"])
+def test_no_rule_fires_on_the_honest_chain(tables: dict[str, Any]) -> None:
+    stages = ("prompt", "decision", "tool_call", "tool_response", "token", "consent", "access", "change")
+    judge = duckdb(SUBJECTS, EVENTS, CHAINS, SourceMaps.load(ROOT.sources))
+    verdicts = judge([base_event(stage) for stage in stages], tables, None)
+    hits = {**verdicts.event_hits, **verdicts.chain_hits}
+    assert {stem: found for stem, found in hits.items() if found} == {}
+    assert len(verdicts.chains) == 1
