@@ -22,6 +22,17 @@ PROVENANCE = "countersign.records"
 """Which native records a line was assembled from: ``[[file, offset], ...]``."""
 
 
+Seen = frozenset[str] | None
+"""Fields that a sample of the log holds; None for all. Only these are read from a line in the first pass: a field that
+nobody sends costs as much as one that everybody does. A line that holds another known field is suspect, and is read
+again with all fields."""
+
+
+def _read(vocabulary: Vocabulary, seen: Seen) -> list[Field]:
+    always = {"@timestamp", "chain.stage"}
+    return [f for f in vocabulary.fields.values() if seen is None or f.name in seen or f.name in always]
+
+
 def quoted(name: str) -> str:
     """An SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
@@ -32,10 +43,10 @@ def text(value: str) -> str:
     return "||chr(0)||".join("'" + part.replace("'", "''") + "'" for part in value.split("\0"))
 
 
-def tree(vocabulary: Vocabulary) -> dict[str, Any]:
-    """The type of a whole record as `json_transform` takes it: nested objects of ``VARCHAR`` or ``["VARCHAR"]``."""
+def tree(vocabulary: Vocabulary, seen: Seen = None) -> dict[str, Any]:
+    """The type of a record as `json_transform` takes it: nested objects of ``VARCHAR`` or ``["VARCHAR"]``."""
     root: dict[str, Any] = {}
-    for field in vocabulary.fields.values():
+    for field in _read(vocabulary, seen):
         node = root
         *parents, leaf = field.path
         for key in parents:
@@ -60,20 +71,20 @@ def _json_path(path: tuple[str, ...]) -> str:
     return "$" + "".join(f'."{key}"' for key in path)
 
 
-def parsed(source: str, vocabulary: Vocabulary) -> str:
+def parsed(source: str, vocabulary: Vocabulary, seen: Seen = None) -> str:
     """SELECT of ``line, file, offset, number, t`` where ``t`` is the typed record, NULL when the line is no JSON."""
-    spec = json.dumps(tree(vocabulary))
+    spec = json.dumps(tree(vocabulary, seen))
     return f'SELECT line, hash(line) AS line_hash, file, "offset", number, TRY(json_transform(line, {text(spec)})) AS t FROM {source}'
 
 
-def opened(source: str, vocabulary: Vocabulary) -> str:
+def opened(source: str, vocabulary: Vocabulary, seen: Seen = None) -> str:
     """SELECT of one column a leaf, named ``t.<dotted name>``, from `parsed`.
 
     The record is taken apart one level a SELECT. Reading a leaf straight from the root makes DuckDB touch every vector of
     the record for every leaf: with two hundred leaves that cost more than parsing did.
     """
-    held: dict[tuple[str, ...], Any] = {(): tree(vocabulary)}
-    sql = f'SELECT line, line_hash, file, "offset", number, t IS NOT NULL AS parsed, t AS {_at(())} FROM ({parsed(source, vocabulary)})'
+    held: dict[tuple[str, ...], Any] = {(): tree(vocabulary, seen)}
+    sql = f'SELECT line, line_hash, file, "offset", number, t IS NOT NULL AS parsed, t AS {_at(())} FROM ({parsed(source, vocabulary, seen)})'
     while any(isinstance(below, dict) for below in held.values()):
         columns, deeper = [], {}
         for path, below in held.items():
@@ -89,27 +100,36 @@ def opened(source: str, vocabulary: Vocabulary) -> str:
     return sql
 
 
-def flat(source: str, vocabulary: Vocabulary) -> str:
+def flat(source: str, vocabulary: Vocabulary, seen: Seen = None) -> str:
     """SELECT of one column a field, absence normalised, from `parsed`.
 
     Beside the fields: ``file, "offset", number``, ``provenance``, ``careful`` (true: the careful reader decides), and
     ``arrived`` (bits: which derived fields the log claimed to know, in the order of ``Vocabulary.derived``).
     """
-    raw = list(vocabulary.raw.values())
-    columns = [f"{_value(field)} AS {quoted(field.name)}" for field in raw]
+    read = {field.name for field in _read(vocabulary, seen)}
+    columns = [
+        f"{_value(field) if name in read else _absent(field)} AS {quoted(name)}"
+        for name, field in vocabulary.raw.items()
+    ]
     arrived = " | ".join(
-        f"(({_at(f.path)} IS NOT NULL)::UBIGINT << {bit})" for bit, f in enumerate(vocabulary.derived.values())
+        f"(({_at(f.path)} IS NOT NULL)::UBIGINT << {bit})"
+        for bit, f in enumerate(vocabulary.derived.values())
+        if f.name in read
     )
-    broken, suspect, settled = _careful(vocabulary)
-    looked_at = f"SELECT *, {broken} AS broken, {suspect} AS suspect FROM ({opened(source, vocabulary)})"
-    derived_roots = " OR ".join(f"{_at(f.path)} IS NOT NULL" for f in vocabulary.derived.values())
+    broken, suspect, settled = _careful(vocabulary, seen)
+    looked_at = f"SELECT *, {broken} AS broken, {suspect} AS suspect FROM ({opened(source, vocabulary, seen)})"
+    claims = [f"{_at(f.path)} IS NOT NULL" for f in vocabulary.derived.values() if f.name in read]
+    claimed = f"CASE WHEN {' OR '.join(claims)} THEN {arrived} ELSE 0::UBIGINT END" if claims else "0::UBIGINT"
     return (
         f'SELECT file, "offset", number, line_hash, {_at(("countersign", "records"))} AS provenance,\n'
         "  CASE WHEN broken IS TRUE THEN true WHEN suspect IS TRUE THEN " + settled + " ELSE false END AS careful,\n"
-        f"  CASE WHEN {derived_roots} THEN {arrived} ELSE 0::UBIGINT END AS arrived,\n  "
-        + ",\n  ".join(columns)
-        + f"\nFROM ({looked_at})"
+        f"  {claimed} AS arrived,\n  " + ",\n  ".join(columns) + f"\nFROM ({looked_at})"
     )
+
+
+def _absent(field: Field) -> str:
+    kinds = {"keyword": "VARCHAR", "number": "DOUBLE", "integer": "DOUBLE", "boolean": "BOOLEAN", "time": "BIGINT"}
+    return f"NULL::{kinds[field.kind]}{'[]' * field.array}"
 
 
 def _value(field: Field) -> str:
@@ -147,42 +167,42 @@ def time(value: str) -> str:
     )
 
 
-def _careful(vocabulary: Vocabulary) -> tuple[str, str, str]:
+def _careful(vocabulary: Vocabulary, seen: Seen = None) -> tuple[str, str, str]:
     """SQL for: a line must be read carefully; it is suspect; a suspect line must be read carefully.
 
     The keys in the text are counted against the keys that the typed reading found. Fewer found than written: an
     unknown field, a null, a duplicate, a dotted name, a scalar where an object or array is expected. Only then the
     dearer look: duplicates, dots, and the JSON type of every known node.
     """
-    shape = tree(vocabulary)
+    shape = tree(vocabulary, seen)
     nodes = list(_nodes(shape))
+    read = _read(vocabulary, seen)
+    unread = [f for f in vocabulary.fields.values() if f not in read]
     # an object counts by what it holds: a text where an object belongs reads as an object that holds nothing
     found = " + ".join(f"({_holds(shape, path)})::INTEGER" for path in nodes)
     # a quote that ends a key is followed by a colon; `\":` is text inside a string
-    written = (
-        "((strlen(line) - strlen(replace(line, '\":', ''))) // 2"
-        " - CASE WHEN contains(line, '\\\":') THEN (strlen(line) - strlen(replace(line, '\\\":', ''))) // 3 ELSE 0 END)"
-    )
-    # `"key" :` would be written without being counted; compact or usual JSON has no blank after a quote
-    spaced = " OR ".join(f"contains(line, '\"' || chr({blank}))" for blank in (32, 9, 13))
-    objects = [path for path in nodes if isinstance(_below(shape, path), dict)]
-    arrays = [f for f in vocabulary.fields.values() if f.array]
+    written = """(len(string_split(line, '":')) - 1 - CASE WHEN contains(line, '\\":') THEN len(string_split(line, '\\":')) - 1 ELSE 0 END)"""
+    # `"key" :` would be written without being counted; searched by its blank, since a line is full of quotes
+    spaced = " OR ".join(f"contains(line, chr({blank}) || ':')" for blank in (32, 9, 13))
+    # of all objects of the schema, also those of which the sample held no field
+    whole = tree(vocabulary)
+    objects = [path for path in _nodes(whole) if isinstance(_below(whole, path), dict)]
+    arrays = [f for f in read if f.array]
     paths = "[" + ", ".join(text(_json_path(path)) for path in [(), *objects]) + "]"
     keys = f"json_keys(line, {paths})"
     doubled = f"len(list_filter({keys}, lambda k: len(k) <> len(list_distinct(k)))) > 0"
     dotted = f"len(list_filter(flatten({keys}), lambda k: contains(k, '.'))) > 0"
     types = f"json_type(line, [{', '.join(text(_json_path(path)) for path in objects)}])"
     not_object = f"len(list_filter({types}, lambda k: k NOT IN ('OBJECT', 'NULL'))) > 0"
-    array_types = f"json_type(line, [{', '.join(text(_json_path(f.path)) for f in arrays)}])"
-    not_array = f"len(list_filter({array_types}, lambda k: k NOT IN ('ARRAY', 'NULL'))) > 0"
-    scalars = [f for f in vocabulary.raw.values() if not f.array]
+    not_array = _any_type(arrays, "k NOT IN ('ARRAY', 'NULL')")
+    scalars = [f for f in read if not f.array and not f.derived]
     brackets = " OR ".join(
         f"({_at(f.path)} >= '[' AND {_at(f.path)} < '\\') OR ({_at(f.path)} >= '{{' AND {_at(f.path)} < '|')"
         for f in scalars
         if f.name != ARGUMENTS
     )
-    scalar_types = f"json_type(line, [{', '.join(text(_json_path(f.path)) for f in scalars if f.name != ARGUMENTS)}])"
-    not_scalar = f"len(list_filter({scalar_types}, lambda k: k IN ('OBJECT', 'ARRAY'))) > 0"
+    not_scalar = _any_type([f for f in scalars if f.name != ARGUMENTS], "k IN ('OBJECT', 'ARRAY')")
+    beyond = _any_type(unread, "k IS NOT NULL")
     lost = " OR ".join(
         f"({_at(f.path)} <> '' AND ({converted(f.kind, _at(f.path))}) IS NULL)" for f in scalars if f.kind != "keyword"
     )
@@ -190,10 +210,18 @@ def _careful(vocabulary: Vocabulary) -> tuple[str, str, str]:
     inner = " OR ".join(f"contains({items}, chr(31) || '{{') OR contains({items}, chr(31) || '[')" for items in joined)
     time_absent = f"coalesce({_at(('@timestamp',))}, '') = ''"
     # not one CASE over all of it: what stands in a later branch is read through a selection, column by column
-    broken = f"(NOT parsed OR {time_absent} OR {lost} OR {inner})"
-    suspect = f"({spaced} OR ({found}) <> {written} OR {brackets})"
-    settled = f"({not_object} OR {not_array} OR {dotted} OR {doubled} OR {not_scalar})"
+    broken = f"(NOT parsed OR {time_absent} OR {lost or 'false'} OR {inner or 'false'})"
+    suspect = f"({spaced} OR ({found}) <> {written} OR {brackets or 'false'})"
+    settled = f"({not_object} OR {not_array} OR {dotted} OR {doubled} OR {not_scalar} OR {beyond})"
     return broken, suspect, settled
+
+
+def _any_type(fields: list[Field], wanted: str) -> str:
+    """SQL: one of the fields has a JSON type ``k`` that is wanted."""
+    if not fields:
+        return "false"
+    types = f"json_type(line, [{', '.join(text(_json_path(f.path)) for f in fields)}])"
+    return f"len(list_filter({types}, lambda k: {wanted})) > 0"
 
 
 def _holds(shape: Mapping[str, Any], path: tuple[str, ...]) -> str:

@@ -16,8 +16,9 @@ import duckdb
 
 from backends.duckdb import register
 from backends.duckdb.careful import read_carefully
-from backends.duckdb.columns import flat, quoted, text
+from backends.duckdb.columns import Seen, flat, quoted, text
 from backends.duckdb.lines import BadLine, LineReader, LogFile, read_lines
+from backends.duckdb.sample import sampled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -112,45 +113,59 @@ class Engine:
         self.folder.cleanup()
 
     def ingest(self, files: Sequence[LogFile]) -> None:
-        """Read the files; suspect lines are settled by the careful reader and join the rest."""
+        """Read the files: with the fields that a sample holds, then with all, then with the careful reader."""
         self.files.update({file.index: file for file in files})
-        self._read(files, first=True)
-        suspects = self.connection.execute(
-            'SELECT file, "offset", number, provenance FROM ev WHERE careful ORDER BY file, "offset"',
-        ).fetchall()
+        seen = sampled(files, self.vocabulary)
+        reader = self._read(files, "CREATE TABLE ev AS", seen, self.progress)
+        self.bad, self.lines, self.size = reader.bad, reader.lines, reader.size
+        if self._suspects():  # a known field that the sample did not hold, or something odd
+            self._read(files, "INSERT INTO ev", None, where='SEMI JOIN suspect USING (file, "offset")')
+        suspects = self._suspects()
         if not suspects:
             return
-        self.connection.execute("DELETE FROM ev WHERE careful")
         settled = Path(self.folder.name) / "settled.jsonl"
-        self.bad += read_carefully(self.files, suspects, settled, self.vocabulary)
+        rows = self.connection.execute('SELECT * FROM suspect ORDER BY file, "offset"').fetchall()
+        self.bad += read_carefully(self.files, rows, settled, self.vocabulary)
         index = max(self.files) + 1
         self.files[index] = LogFile(index, settled, "(settled)")
-        lines, size = self.lines, self.size
-        self._read([self.files[index]], first=False)
-        self.lines, self.size = lines, size
-        left = self.connection.execute("SELECT provenance FROM ev WHERE careful").fetchall()
-        for (provenance,) in left:  # the careful reader wrote it plainly: what is still not plain is set aside
-            file, offset = json.loads(provenance)[0]
+        self._read([self.files[index]], "INSERT INTO ev", None)
+        for (provenance,) in self.connection.execute("SELECT provenance FROM ev WHERE careful").fetchall():
+            file, offset = json.loads(provenance)[0]  # the careful reader wrote it plainly; nothing is lost in silence
             self.bad.append(BadLine(file, 0, offset, 0, "the record could not be read"))
         self.connection.execute("DELETE FROM ev WHERE careful")
 
-    def _read(self, files: Sequence[LogFile], *, first: bool) -> None:
-        reader = LineReader(files, progress=self.progress if first else lambda _read: None)
+    def _suspects(self) -> int:
+        """Move the rows that could not be read plainly out of `ev` into `suspect`; how many."""
+        run = self.connection.execute
+        run('CREATE OR REPLACE TEMP TABLE suspect AS SELECT file, "offset", number, provenance FROM ev WHERE careful')
+        found = run("SELECT count(*) FROM suspect").fetchone()
+        if found and found[0]:
+            run("DELETE FROM ev WHERE careful")
+        return int(found[0]) if found else 0
+
+    def _read(
+        self,
+        files: Sequence[LogFile],
+        into: str,
+        seen: Seen,
+        progress: Callable[[int], None] = lambda _read: None,
+        where: str = "",
+    ) -> LineReader:
+        reader = LineReader(files, progress=progress)
         lines = reader.reader()
-        self.connection.register("lines", lines)
-        into = "CREATE TABLE ev AS" if first else "INSERT INTO ev"
-        self.connection.execute(f"{into} {self.pass_sql()}")
-        self.connection.unregister("lines")
-        self.bad += reader.bad
-        self.lines += reader.lines
-        self.size += reader.size
+        self.connection.register("arrow_lines", lines)
+        self.connection.execute(f"CREATE OR REPLACE TEMP VIEW lines AS SELECT * FROM arrow_lines {where}")
+        self.connection.execute(f"{into} {self.pass_sql(seen)}")
+        self.connection.execute("DROP VIEW lines")
+        self.connection.unregister("arrow_lines")
+        return reader
 
-    def events_sql(self, source: str = "lines", where: str = "") -> str:
-        """The event view over the lines of ``source``."""
+    def events_sql(self, source: str = "lines", seen: Seen = None) -> str:
+        """The event view over the lines of ``source``, reading the fields that were seen."""
         view = (VIEWS / "events.sql").read_text(encoding="utf-8")
-        return f"WITH flat AS (SELECT * FROM ({flat(source, self.vocabulary)}) {where})\nSELECT * FROM ({view})"
+        return f"WITH flat AS ({flat(source, self.vocabulary, seen)})\nSELECT * FROM ({view})"
 
-    def pass_sql(self) -> str:
+    def pass_sql(self, seen: Seen = None) -> str:
         """The one pass: facts, rule bits and the narrow columns that joining needs."""
         words = [self.rules[at : at + WORD] for at in range(0, len(self.rules), WORD)]
         bits = [
@@ -167,7 +182,7 @@ class Engine:
         narrow = _narrow(client)
         return (
             "SELECT nextval('rids') AS rid, file, \"offset\", number, careful, arrived, provenance, "
-            f"{', '.join(bits + groups + narrow)}\nFROM ({self.events_sql()})"
+            f"{', '.join(bits + groups + narrow)}\nFROM ({self.events_sql(seen=seen)})"
         )
 
     def group_specs(self) -> list[tuple[str, ...]]:
@@ -249,12 +264,14 @@ class Engine:
                     out.write(line + b"\n")
                     origin = [tuple(p) for p in json.loads(provenance)] if provenance else [(file, offset)]
                     places.append((rid, origin))
-        reader = LineReader([LogFile(0, picked, "(picked)")])
+        picked_log = LogFile(0, picked, "(picked)")
+        seen = sampled([picked_log], self.vocabulary, whole=True)
+        reader = LineReader([picked_log])
         lines_again = reader.reader()
         self.connection.register("lines", lines_again)
         names = [f.name for f in self.vocabulary.fields.values()]
         columns = ", ".join(quoted(name) for name in names)
-        result = self.connection.execute(f"SELECT number, {columns} FROM ({self.events_sql()})")
+        result = self.connection.execute(f"SELECT number, {columns} FROM ({self.events_sql(seen=seen)})")
         records: dict[int, dict[str, Any]] = {}
         for number, *values in result.fetchall():
             rid, origin = places[number - 1]

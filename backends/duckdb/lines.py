@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
     from pathlib import Path
 
-CHUNK = 4 << 20
+CHUNK = 1 << 20
 LONGEST_LINE = 32 << 20
 SCHEMA = pa.schema(
     [("line", pa.string()), ("file", pa.int32()), ("offset", pa.int64()), ("number", pa.int64())],
@@ -154,9 +154,7 @@ class LineReader:
             if reason:
                 drop[row] = True
                 self.bad.append(BadLine(file.index, number + row, offset + int(starts[row]), len(text), reason))
-        try:
-            chunk.decode("utf-8")
-        except UnicodeDecodeError:
+        if not _utf8(chunk):
             self._undecodable(file, chunk, starts, ends, drop, offset, number)
         self.lines += count - blank
         yield from _arrow(file.index, chunk, starts, ends, drop, offset, number)
@@ -214,6 +212,18 @@ def _arrow(
     if drop.any():
         batch = batch.filter(pa.array(~drop))
     yield batch
+
+
+def _utf8(chunk: bytes) -> bool:
+    """Whether the bytes are UTF-8; looked at in place, since decoding would copy them."""
+    if chunk.isascii():
+        return True
+    whole = pa.StringArray.from_buffers(1, pa.py_buffer(np.array([0, len(chunk)], dtype=np.int32)), pa.py_buffer(chunk))
+    try:
+        whole.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def read_chunk(stream: IO[bytes], size: int = CHUNK) -> tuple[bytes, str]:

@@ -8,7 +8,8 @@ CREATE OR REPLACE TEMP MACRO countersign_absent(list) AS CASE WHEN len(list) > 0
 
 -- RFC 6749 §3.3 says nothing of a scope's shape; a resource server's URI in front is taken off, then it is split.
 CREATE OR REPLACE TEMP MACRO countersign_scope_parts(scope) AS
-  list_filter(string_split_regex(regexp_replace(lower(scope), '^[a-z][a-z0-9+.-]*://(.*/)?', ''), '[.:/]'), lambda part: part <> '');
+  list_filter(string_split(translate(CASE WHEN contains(scope, '://')
+    THEN regexp_replace(lower(scope), '^[a-z][a-z0-9+.-]*://(.*/)?', '') ELSE lower(scope) END, ':/', '..'), '.'), lambda part: part <> '');
 
 CREATE OR REPLACE TEMP MACRO countersign_verb(word) AS
   CASE WHEN word IN ('read', 'readonly', 'view', 'list', 'get', 'readbasic', 'reader') THEN 'read'
@@ -26,19 +27,20 @@ CREATE OR REPLACE TEMP MACRO countersign_two_parts(parts, target, server) AS
        WHEN countersign_verb(parts[1]) IS NOT NULL
             AND (parts[2] = lower(target) OR parts[2] = lower(server) OR list_contains(getvariable('systems'), parts[2])) THEN true END;
 
-CREATE OR REPLACE TEMP MACRO countersign_scope_wide(scope, target, server) AS
-  CASE WHEN countersign_oidc(scope) THEN false
-       WHEN getvariable('scopes')[lower(scope)].system_wide IS NOT NULL THEN getvariable('scopes')[lower(scope)].system_wide
-       WHEN getvariable('scopes')[lower(scope)].resource IS NOT NULL THEN false
-       WHEN len(countersign_scope_parts(scope)) >= 3 THEN false
-       WHEN len(countersign_scope_parts(scope)) < 2 THEN true
-       ELSE countersign_two_parts(countersign_scope_parts(scope), target, server) END;
+-- One scope, taken apart once: 2 names a system, 1 unknown, 0 an operation.
+CREATE OR REPLACE TEMP MACRO countersign_scope_width(scope, parts, target, server) AS
+  CASE WHEN countersign_oidc(scope) THEN 0
+       WHEN getvariable('scopes')[lower(scope)].system_wide IS NOT NULL THEN 2 * getvariable('scopes')[lower(scope)].system_wide::INTEGER
+       WHEN getvariable('scopes')[lower(scope)].resource IS NOT NULL THEN 0
+       WHEN len(parts) >= 3 THEN 0
+       WHEN len(parts) < 2 THEN 2
+       WHEN countersign_two_parts(parts, target, server) THEN 2 ELSE 1 END;
 
+-- One certain makes true, else one unknown makes unknown.
 CREATE OR REPLACE TEMP MACRO countersign_system_wide(scopes, target, server) AS
-  CASE WHEN scopes IS NULL THEN NULL
-       WHEN list_contains(list_transform(scopes, lambda s: countersign_scope_wide(s, target, server)), true) THEN true
-       WHEN len(list_filter(scopes, lambda s: countersign_scope_wide(s, target, server) IS NULL)) > 0 THEN NULL
-       ELSE false END;
+  CASE list_max(list_transform(list_transform(scopes, lambda s: {scope: s, parts: countersign_scope_parts(s)}),
+                               lambda s: countersign_scope_width(s.scope, s.parts, target, server)))
+    WHEN 2 THEN true WHEN 0 THEN false END;
 
 CREATE OR REPLACE TEMP MACRO countersign_covers(held, needed) AS
   lower(held) = lower(needed) OR held = '*'

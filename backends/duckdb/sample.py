@@ -1,0 +1,69 @@
+"""Which fields does a log hold? A look at a few places of it, so that the pass reads no more than what is there."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from backends.duckdb.lines import read_chunk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from backends.duckdb.columns import Seen
+    from backends.duckdb.lines import LogFile
+    from backends.vocabulary import Vocabulary
+
+PLACES, BYTES = 32, 128 << 10
+"""A large file is looked at in this many places, evenly spread, of so many bytes each."""
+
+
+def sampled(files: Sequence[LogFile], vocabulary: Vocabulary, *, whole: bool = False) -> Seen:
+    """Names of the known fields that the sample holds, dotted keys and derived fields included.
+
+    A field that it misses is found later: a line that holds it is suspect and read again with all fields.
+
+    Args:
+        files: logs in schema form.
+        vocabulary: the event fields.
+        whole: look at every line; for the few that are read a second time.
+    """
+    found: set[str] = set()
+    spaces = {name[:at] for name in vocabulary.fields for at, letter in enumerate(name) if letter == "."}
+    for file in files:
+        for line in _whole(file) if whole else _places(file):
+            try:
+                record = orjson.loads(line)
+            except orjson.JSONDecodeError:
+                continue
+            if isinstance(record, dict):
+                found.update(_names(record, "", vocabulary.fields, spaces))
+    return frozenset(found)
+
+
+def _whole(file: LogFile) -> Iterator[bytes]:
+    with file.open() as stream:
+        yield from io.BufferedReader(stream)  # type: ignore[type-var]
+
+
+def _places(file: LogFile) -> Iterator[bytes]:
+    size = file.path.stat().st_size
+    with file.open() as stream:
+        packed = not isinstance(stream, io.RawIOBase)
+        starts = [0] if packed or size <= PLACES * BYTES else [size * place // PLACES for place in range(PLACES)]
+        for start in starts:
+            if start:
+                stream.seek(start)
+            lines = read_chunk(stream, PLACES * BYTES if len(starts) == 1 else BYTES)[0].split(b"\n")
+            yield from lines[1:] if start else lines
+
+
+def _names(record: Mapping[str, Any], above: str, fields: Mapping[str, Any], spaces: set[str]) -> Iterator[str]:
+    for key, value in record.items():
+        name = above + key
+        if name in fields:
+            yield name
+        elif isinstance(value, dict) and name in spaces:
+            yield from _names(value, f"{name}.", fields, spaces)
