@@ -104,7 +104,6 @@ class Engine:
                 "INSERT INTO source_never VALUES (?, ?, ?)", [[d, s, list(c)] for d, s, c in self.never]
             )
         run(_bit_macros())
-        run("CREATE SEQUENCE rids START 1")
         return self
 
     def __exit__(self, *_raised: object) -> None:
@@ -181,7 +180,7 @@ class Engine:
         client = {name: [d for d, n in self.client_ids if n == name] for _, name in self.client_ids}
         narrow = _narrow(client)
         return (
-            "SELECT nextval('rids') AS rid, file, \"offset\", number, careful, arrived, provenance, "
+            'SELECT (file::BIGINT << 44) + "offset" AS rid, file, "offset", number, careful, arrived, provenance, '
             f"{', '.join(bits + groups + narrow)}\nFROM ({self.events_sql(seen=seen)})"
         )
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
     from pathlib import Path
 
-CHUNK = 1 << 20
+CHUNK = 4 << 20
 LONGEST_LINE = 32 << 20
 SCHEMA = pa.schema(
     [("line", pa.string()), ("file", pa.int32()), ("offset", pa.int64()), ("number", pa.int64())],
