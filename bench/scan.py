@@ -7,14 +7,16 @@ import resource
 import subprocess
 import sys
 import time
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
 from backends.duckdb.columns import tree
 from backends.vocabulary import Vocabulary
 from harness.paths import Root
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def measure(log: Path) -> dict[str, Any]:

@@ -106,7 +106,7 @@ class Carry:
             for at, r in enumerate(rules)
         ]
         rows = engine.connection.execute(
-            'SELECT file, "offset", number, provenance FROM ev WHERE rid IN ('
+            'SELECT file, "offset", identity, provenance FROM ev WHERE rid IN ('
             f'SELECT rid FROM placed JOIN chains USING (chain) WHERE "chain.end" > {self.settled}) OR ts > {self.settled}'
             + "".join(f" OR {one}" for one in waiting)
             + ' ORDER BY file, "offset"',
@@ -114,18 +114,18 @@ class Carry:
         logs: dict[str, int] = {name: at for at, name in enumerate(self.names)}
         lines: list[bytes] = []
         by_file: dict[int, list[tuple[int, int, str | None]]] = {}
-        for file, offset, number, provenance in rows:
-            by_file.setdefault(file, []).append((offset, number, provenance))
+        for file, offset, identity, provenance in rows:
+            by_file.setdefault(file, []).append((offset, identity, provenance))
         resolver = Places(engine, names, self.names)
         for file, some in by_file.items():
             texts = read_lines(engine.files[file], [(offset, 0) for offset, _, _ in some])
-            for (offset, _, provenance), (_, line) in zip(some, texts, strict=True):
+            for (offset, identity, provenance), (_, line) in zip(some, texts, strict=True):
                 origin = json.loads(provenance) if provenance else [[file, offset]]
                 record: dict[str, Any] = json.loads(line)
                 places = []
                 for name, number in resolver.resolve([(int(f), int(o)) for f, o in origin]):
                     places.append([-1 - logs.setdefault(name, len(logs)), number])
-                record["countersign"] = {"records": places}
+                record["countersign"] = {"records": places, "identity": str(identity)}
                 lines.append(json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
         head = {"countersign": {"carry": FORM, "settled": self.settled, "logs": list(logs)}}
         beside = path.with_name(path.name + ".new")

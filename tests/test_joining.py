@@ -3,8 +3,6 @@
 A story's records hold dotted names; ``expect.chains`` names, for every chain, its records by index, its id (text, or
 ``{"record": index}`` for a record that nothing places), its ``id_source``, the ``sources`` of its records one by one,
 and those facts that matter. Stories are told side by side in one data set, each with ids and ten days of its own.
-Where the engine is known to differ from what the schema says, ``differs`` gives the check (joined, named, says) and the
-reason; the check then has to fail, until the engine is mended and the key taken out.
 """
 
 from __future__ import annotations
@@ -165,28 +163,14 @@ def chains_of(story: Story) -> list[dict[str, Any]]:
     return sorted(story.told["expect"]["chains"], key=lambda chain: min(chain["records"]))
 
 
-def told_for(check: str) -> list[Any]:
-    """All stories, those marked in which the engine is known to differ in this check."""
-    return [
-        pytest.param(
-            story,
-            id=story.name,
-            marks=[pytest.mark.xfail(reason=story.told["differs"][check], strict=True)]
-            if check in story.told.get("differs", {})
-            else [],
-        )
-        for story in WHOLE
-    ]
-
-
-@pytest.mark.parametrize("story", told_for("joined"))
+@pytest.mark.parametrize("story", WHOLE, ids=lambda story: story.name)
 @pytest.mark.parametrize("order", ORDERS)
 def test_records_join_as_the_story_says_in_whatever_order_they_are_read(story: Story, order: str) -> None:
     events = judged(story.register, order)[story.name].events
     assert parted(events) == [sorted(chain["records"]) for chain in chains_of(story)], story.told["why"]
 
 
-@pytest.mark.parametrize("story", told_for("named"))
+@pytest.mark.parametrize("story", WHOLE, ids=lambda story: story.name)
 def test_a_chain_is_named_by_the_key_that_the_story_says(story: Story) -> None:
     tale = judged(story.register, "as written")[story.name]
     sources = {chain["chain.id"]: chain.get("chain.id_source") for chain in tale.chains}
@@ -204,7 +188,7 @@ def test_a_chain_is_named_by_the_key_that_the_story_says(story: Story) -> None:
             assert [event["chain.id_source"] for event in events] == chain["sources"]
 
 
-@pytest.mark.parametrize("story", told_for("says"))
+@pytest.mark.parametrize("story", WHOLE, ids=lambda story: story.name)
 @pytest.mark.parametrize("order", ["as written", "reversed"])
 def test_a_chain_says_what_the_story_says(story: Story, order: str) -> None:
     tale = judged(story.register, order)[story.name]
@@ -218,11 +202,7 @@ def test_a_chain_says_what_the_story_says(story: Story, order: str) -> None:
     assert not found, f"{story.told['why']}\n" + "\n".join(found)
 
 
-PLACE = "a record that the careful reader settles, or that carries its provenance, is identified by its place as well"
-FORMS = [
-    pytest.param("nested", id="nested"),
-    pytest.param("dotted", id="dotted", marks=pytest.mark.xfail(reason=PLACE, strict=True)),
-]
+FORMS = ["nested", "dotted"]
 
 
 def direct_calls(form: str) -> list[dict[str, Any]]:

@@ -41,7 +41,7 @@ def pack() -> dict[str, Proof]:
 
 
 @pytest.mark.xdist_group("pack")
-@pytest.mark.slow
+@pytest.mark.xdist_group("proof")
 @pytest.mark.parametrize("rule", PACK, ids=stem)
 def test_a_rule_is_proven(rule: Path) -> None:
     proof = pack()[stem(rule)]
@@ -50,7 +50,7 @@ def test_a_rule_is_proven(rule: Path) -> None:
 
 
 @pytest.mark.xdist_group("pack")
-@pytest.mark.slow
+@pytest.mark.xdist_group("proof")
 @pytest.mark.parametrize("rule", PACK, ids=stem)
 def test_every_cell_of_a_rule_is_executed(rule: Path) -> None:
     proof = pack()[stem(rule)]

@@ -142,7 +142,6 @@ COVERAGE = [
     for agent in ("agent-a", "agent-b")
 ]
 
-PLACE = "a carried record is identified by its provenance as well, so the chain of one that nothing places is renamed"
 BLINDNESS = "what else the agent logged within a day, before or after, is not known to the other scan"
 
 
@@ -177,10 +176,7 @@ def at_once(
     return {what: spelled(findings(root, log, register=register)) for what, (root, register) in worlds.items()}
 
 
-@pytest.mark.parametrize(
-    "minute",
-    [*(pytest.param(minute, marks=pytest.mark.xfail(reason=PLACE, strict=True)) for minute in (1, 17, 66)), 121],
-)
+@pytest.mark.parametrize("minute", [1, 17, 66, 121])
 @pytest.mark.parametrize("what", ["rules", "every chain"])
 def test_two_scans_so_chained_give_exactly_the_findings_of_one(
     what: str,

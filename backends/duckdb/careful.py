@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from backends.vocabulary import Vocabulary
 
-Suspect = tuple[int, int, int, str | None]
-"""(file index, byte offset, line number, provenance as JSON text where the line was assembled from others)."""
+Suspect = tuple[int, int, int, str | None, int]
+"""(file index, byte offset, line number, provenance as JSON text where the line was assembled from others, identity)."""
 
 DEEPEST = 200
 """Nesting that no log needs; deeper lines are set aside before a parser recurses into them."""
@@ -44,14 +44,14 @@ def read_carefully(
     """
     bad: list[BadLine] = []
     with settled.open("wb") as out:
-        for (file, offset, number, provenance), line in _lines(files, suspects):
+        for (file, offset, number, provenance, identity), line in _lines(files, suspects):
             try:
                 record = plain(line, vocabulary)
             except (Doubtful, WrongType) as doubt:
                 bad.append(BadLine(file, number, offset, len(line), str(doubt)))
                 continue
             place = json.loads(provenance) if provenance else [[file, offset]]
-            record["countersign"] = {"records": place}
+            record["countersign"] = {"records": place, "identity": str(identity)}
             out.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n")
     return bad
 
@@ -59,7 +59,7 @@ def read_carefully(
 def _lines(files: Mapping[int, LogFile], suspects: Sequence[Suspect]) -> Iterator[tuple[Suspect, bytes]]:
     for file, group in groupby(suspects, key=lambda suspect: suspect[0]):
         some = list(group)
-        lines = read_lines(files[file], [(offset, 0) for _, offset, _, _ in some])
+        lines = read_lines(files[file], [(offset, 0) for _, offset, *_ in some])
         for suspect, (_, line) in zip(some, lines, strict=True):
             yield suspect, line
 

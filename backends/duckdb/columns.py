@@ -52,7 +52,7 @@ def tree(vocabulary: Vocabulary, seen: Seen = None) -> dict[str, Any]:
         for key in parents:
             node = node.setdefault(key, {})
         node[leaf] = ["VARCHAR"] if field.array else "VARCHAR"
-    root["countersign"] = {"records": "VARCHAR"}
+    root["countersign"] = {"records": "VARCHAR", "identity": "VARCHAR"}
     return root
 
 
@@ -116,12 +116,18 @@ def flat(source: str, vocabulary: Vocabulary, seen: Seen = None) -> str:
         for bit, f in enumerate(vocabulary.derived.values())
         if f.name in read
     )
+    provenance = _at(("countersign", "records"))
+    # what a record is does not depend on where it lies: not on its provenance, nor on the form it was sent in
+    identity = (
+        f"coalesce(TRY_CAST({_at(('countersign', 'identity'))} AS UBIGINT),"
+        f" CASE WHEN {provenance} IS NOT NULL THEN hash(replace(line, {provenance}, '')) END, line_hash)"
+    )
     broken, suspect, settled = _careful(vocabulary, seen)
     looked_at = f"SELECT *, {broken} AS broken, {suspect} AS suspect FROM ({opened(source, vocabulary, seen)})"
     claims = [f"{_at(f.path)} IS NOT NULL" for f in vocabulary.derived.values() if f.name in read]
     claimed = f"CASE WHEN {' OR '.join(claims)} THEN {arrived} ELSE 0::UBIGINT END" if claims else "0::UBIGINT"
     return (
-        f'SELECT file, "offset", number, line_hash, {_at(("countersign", "records"))} AS provenance,\n'
+        f'SELECT file, "offset", number, {identity} AS line_hash, {provenance} AS provenance,\n'
         "  CASE WHEN broken IS TRUE THEN true WHEN suspect IS TRUE THEN " + settled + " ELSE false END AS careful,\n"
         f"  {claimed} AS arrived,\n  " + ",\n  ".join(columns) + f"\nFROM ({looked_at})"
     )

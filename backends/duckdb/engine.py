@@ -136,7 +136,9 @@ class Engine:
     def _suspects(self) -> int:
         """Move the rows that could not be read plainly out of `ev` into `suspect`; how many."""
         run = self.connection.execute
-        run('CREATE OR REPLACE TEMP TABLE suspect AS SELECT file, "offset", number, provenance FROM ev WHERE careful')
+        run(
+            'CREATE OR REPLACE TEMP TABLE suspect AS SELECT file, "offset", number, provenance, identity FROM ev WHERE careful'
+        )
         found = run("SELECT count(*) FROM suspect").fetchone()
         if found and found[0]:
             run("DELETE FROM ev WHERE careful")
@@ -196,7 +198,7 @@ class Engine:
         self.copies = int(copies[0]) if copies else 0
         if self.copies:  # a line delivered twice is one record
             run("DELETE FROM ev WHERE rid NOT IN (SELECT min(rid) FROM ev GROUP BY identity)")
-        for key in ("p", "t", "x", "c", "h", "r"):
+        for key in ("p", "t", "x", "c"):
             self._cut(key)
         for name in ("emitters.sql", "joining.sql", "chain.sql"):
             for statement in _statements(name):
@@ -306,7 +308,7 @@ def _narrow(client: Mapping[str, Sequence[str]]) -> list[str]:
     )
     stages = ", ".join(text(stage) for stage in STAGES)
     return [
-        "hash(line_hash) AS identity",
+        "line_hash AS identity",
         '"@timestamp" AS ts',
         f"list_position([{stages}], stage)::UTINYINT AS stage",
         key("p", '"chain.prompt.id"') + " AS p",

@@ -2,11 +2,14 @@
 CREATE OR REPLACE TEMP TABLE link AS
   SELECT ev.*, placed.chain, placed.source, placed.kind, placed.member FROM ev JOIN placed USING (rid);
 
--- A join by a claimed id buys an alibi only if a second fact agrees: same person, token or parent span. A lent one never
--- does: whoever stole the token brings the same person along.
+-- A join by a claimed id buys an alibi only if a second fact agrees: same person, token or parent span, on a record that
+-- is in the chain by an issued id; where none is, on a record of another stage. A lent join never buys one: whoever stole
+-- the token brings the same person along.
 CREATE OR REPLACE TEMP TABLE agreed AS
+  WITH issued AS (SELECT DISTINCT chain FROM link WHERE member = 0)
   SELECT DISTINCT soft.rid FROM link soft JOIN link other ON other.chain = soft.chain AND other.stage <> soft.stage
   WHERE soft.member = 1 AND soft.stage IN (1, 3, 7)
+    AND (other.member = 0 OR (other.member = 1 AND soft.chain NOT IN (SELECT chain FROM issued)))
     AND (soft.person = other.person OR soft.parent = other.span OR soft.span = other.parent OR soft.h = other.h);
 
 -- To which call does an access belong? By parent span, else tool-call id, else because the chain has one call.
