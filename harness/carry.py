@@ -16,7 +16,7 @@ from backends.duckdb.register import microseconds
 from backends.errors import Mistake, Mistakes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from backends.duckdb.engine import Engine, EventRule
@@ -113,17 +113,18 @@ class Carry:
         ).fetchall()
         logs: dict[str, int] = {name: at for at, name in enumerate(self.names)}
         lines: list[bytes] = []
-        by_file: dict[int, list[tuple[int, int, str | None]]] = {}
+        by_file: dict[int, list[tuple[int, int, list[tuple[int, int]]]]] = {}
         for file, offset, identity, provenance in rows:
-            by_file.setdefault(file, []).append((offset, identity, provenance))
+            origin = [(int(f), int(o)) for f, o in json.loads(provenance)] if provenance else [(file, offset)]
+            by_file.setdefault(file, []).append((offset, identity, origin))
         resolver = Places(engine, names, self.names)
+        resolver.learn(origin for some in by_file.values() for _, _, origin in some)
         for file, some in by_file.items():
             texts = read_lines(engine.files[file], [(offset, 0) for offset, _, _ in some])
-            for (offset, identity, provenance), (_, line) in zip(some, texts, strict=True):
-                origin = json.loads(provenance) if provenance else [[file, offset]]
+            for (_, identity, origin), (_, line) in zip(some, texts, strict=True):
                 record: dict[str, Any] = json.loads(line)
                 places = []
-                for name, number in resolver.resolve([(int(f), int(o)) for f, o in origin]):
+                for name, number in resolver.resolve(origin):
                     places.append([-1 - logs.setdefault(name, len(logs)), number])
                 record["countersign"] = {"records": places, "identity": str(identity)}
                 lines.append(json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
@@ -140,29 +141,36 @@ class Places:
 
     def __init__(self, engine: Engine, names: Mapping[int, str], carried: Sequence[str]) -> None:
         self._engine, self._names, self._carried = engine, names, carried
+        self._numbers: dict[tuple[int, int], int] = {}
+
+    def learn(self, origins: Iterable[Sequence[tuple[int, int]]]) -> None:
+        """Count the lines before all these places together: one read of each file, however many there are."""
+        self._count((int(file), int(at)) for places in origins for file, at in places)
 
     def resolve(self, places: Sequence[tuple[int, int]]) -> list[tuple[str, int]]:
         """(name, 1-based line number) of each place, in the same order."""
-        wanted: dict[int, set[int]] = {}
-        for file, offset in places:
-            if file >= 0:
-                wanted.setdefault(file, set()).add(offset)
-        numbers = {(file, offset): n for file, some in wanted.items() for offset, n in self._count(file, sorted(some))}
+        self._count(places)
         return [
-            (self._names.get(file, "-"), numbers[file, offset]) if file >= 0 else (self._carried[-1 - file], offset)
+            (self._names.get(file, "-"), self._numbers[file, offset])
+            if file >= 0
+            else (self._carried[-1 - file], offset)
             for file, offset in places
         ]
 
-    def _count(self, file: int, offsets: Sequence[int]) -> list[tuple[int, int]]:
-        """Line numbers of ascending byte offsets: newlines before them, counted once from the start."""
-        found, line, at = [], 1, 0
-        with self._engine.files[file].open() as stream:
-            for offset in offsets:
-                while at < offset:
-                    chunk = stream.read(min(1 << 20, offset - at))
-                    if not chunk:
-                        break
-                    line += chunk.count(b"\n")
-                    at += len(chunk)
-                found.append((offset, line))
-        return found
+    def _count(self, places: Iterable[tuple[int, int]]) -> None:
+        """Line numbers: newlines before an offset, counted once from the start."""
+        wanted: dict[int, set[int]] = {}
+        for place in places:
+            if place[0] >= 0 and place not in self._numbers:
+                wanted.setdefault(place[0], set()).add(place[1])
+        for file, offsets in wanted.items():
+            line, at = 1, 0
+            with self._engine.files[file].open() as stream:
+                for offset in sorted(offsets):
+                    while at < offset:
+                        chunk = stream.read(min(1 << 20, offset - at))
+                        if not chunk:
+                            break
+                        line += chunk.count(b"\n")
+                        at += len(chunk)
+                    self._numbers[file, offset] = line

@@ -15,6 +15,7 @@ COMMANDS = {
     "rules": "list the rules, or check them with every SigmaHQ validator",
     "explain": "say what a rule means, reads and needs",
     "test": "run the rules' own cases and variants",
+    "generate": "write synthetic logs with labelled attacks",
     "reference": "write the generated reference pages, or check that they are fresh",
 }
 

@@ -195,6 +195,7 @@ class _Found:
             f"FROM ({' UNION ALL '.join(parts)}) GROUP BY rule, grp, period ORDER BY rule, min(ts), min(identity)",
         ).fetchall()
         details = self.engine.details(rid for row in rows for rid in row[4])
+        self.places.learn(record["countersign.places"] for record in details.values())
         one_chain = sorted({row[6] for row in rows if row[5] == 1})
         ids = self._chain_ids(one_chain)
         namer = Namer(self.engine.vocabulary, show_sensitive=self.options.show_sensitive)
@@ -220,6 +221,7 @@ class _Found:
             return []
         members = self._members(fired)
         details = self.engine.details(rid for some in members.values() for rid in some)
+        self.places.learn(record["countersign.places"] for record in details.values())
         records = {r.pop("countersign.chain"): r for r in chain_records(self.engine, fired, details)}
         namer = Namer(self.chain_vocabulary, show_sensitive=self.options.show_sensitive)
         return [

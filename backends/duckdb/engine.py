@@ -94,6 +94,8 @@ class Engine:
         run(f"SET temp_directory = {text(self.folder.name + '/spill')}")
         run("SET preserve_insertion_order = false")
         run("SET TimeZone = 'UTC'")
+        # the log has no known size, so the optimizer may hash it and probe with the register: the join must not be turned
+        run("SET disabled_optimizers = 'join_order,build_side_probe_side'")
         run(f"SET VARIABLE lookback = {int(self.limits.lookback_us)}")
         register.load(self.connection, self.tables)
         for statement in _statements("macros.sql"):

@@ -1,0 +1,71 @@
+"""Who acts: nobody, somebody else, or with a token that was not meant for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from generator.attacks import at, stranger_to
+
+if TYPE_CHECKING:
+    from generator.attacks import Attack, Event
+
+
+def service_call_without_person(events: list[Event]) -> list[Event]:
+    """The server calls under the agent's own service identity, and names nobody."""
+    call = at(events, "tool_call")
+    call["user"] = {"effective": {"id": f"svc-{call['gen_ai']['agent']['id']}"}}
+    return events
+
+
+def argument_for_somebody_else(events: list[Event]) -> list[Event]:
+    """The arguments name a person who is not the one who is signed in."""
+    other = stranger_to(at(events, "prompt"))["email"]
+    at(events, "tool_call")["gen_ai"]["tool"]["call"]["arguments"] = f'{{"id":"r-1","on_behalf_of":"{other}"}}'
+    return events
+
+
+def person_dropped_downstream(events: list[Event]) -> list[Event]:
+    """The system behind the server sees the server's service identity only."""
+    access = at(events, "access")
+    access["user"] = {"effective": {"id": f"svc-{access['gen_ai']['agent']['id']}"}}
+    return events
+
+
+def person_exchanged_downstream(events: list[Event]) -> list[Event]:
+    """The system behind the server is told another person."""
+    at(events, "access")["user"] = stranger_to(at(events, "prompt"))
+    return events
+
+
+def token_of_another_server(events: list[Event]) -> list[Event]:
+    """The server takes a token that was issued for another one."""
+    at(events, "tool_call")["oauth"]["token"]["audience"] = ["https://elsewhere.corp.example/mcp"]
+    return events
+
+
+def token_handed_on(events: list[Event]) -> list[Event]:
+    """The server sends the token that it received to the system behind it."""
+    access, call = at(events, "access"), at(events, "tool_call")
+    access["oauth"]["token"]["hash"] = call["oauth"]["token"]["hash"]
+    return events
+
+
+def token_long_expired(events: list[Event]) -> list[Event]:
+    """A token of last month is accepted."""
+    token = at(events, "tool_call")["oauth"]["token"]
+    token["issued_at"], token["expires_at"] = "2020-01-01T00:00:00Z", "2020-01-01T00:15:00Z"
+    return events
+
+
+ATTACKS: dict[str, Attack] = {
+    attack.__name__: attack
+    for attack in (
+        service_call_without_person,
+        argument_for_somebody_else,
+        person_dropped_downstream,
+        person_exchanged_downstream,
+        token_of_another_server,
+        token_handed_on,
+        token_long_expired,
+    )
+}

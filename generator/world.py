@@ -1,0 +1,191 @@
+"""An organisation: people, agents, MCP servers of both parties, tools and the systems behind them.
+
+Everything follows from the seed. Faker names people, since people read names; ids are plain and never need escaping.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from faker import Faker
+
+Row = dict[str, Any]
+Register = dict[str, list[Row]]
+
+ISSUER = "https://idp.corp.example"
+DOMAIN = "corp.example"
+SYSTEMS = ("crm", "erp", "hr", "tickets", "files", "mail", "billing", "wiki")
+RESOURCES = ("record", "case", "order", "note", "invoice", "page", "contact", "report")
+VERBS = (("read", "read"), ("update", "write"), ("create", "write"), ("delete", "destructive"))
+"""Verb of a tool's name, and its risk; reading is what most tools do."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """A human: ``sub`` at the identity provider, name and e-mail."""
+
+    id: str
+    name: str
+    email: str
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A tool: name, risk, the one scope that it requires, and the hash of its approved definition."""
+
+    name: str
+    risk: str
+    scope: str
+    definition: str
+
+
+@dataclass(frozen=True)
+class Server:
+    """An MCP server in front of one system."""
+
+    name: str
+    uri: str
+    system: str
+    party: str
+    tools: tuple[Tool, ...]
+
+
+@dataclass(frozen=True)
+class Agent:
+    """An agent: its OAuth client, its own service identity, and whether people or a schedule start it."""
+
+    id: str
+    name: str
+    client: str
+    service: str
+    mode: str
+
+
+@dataclass(frozen=True)
+class World:
+    """An organisation of any size.
+
+    Attributes:
+        seed: two worlds of one seed and size are the same.
+        people_count, agent_count, server_count: sizes, one or more each.
+    """
+
+    seed: int = 1
+    people_count: int = 500
+    agent_count: int = 40
+    server_count: int = 16
+
+    @cached_property
+    def people(self) -> tuple[Person, ...]:
+        """Numbered from one; two people may bear one name, never one id or e-mail."""
+        fake = Faker("en_US")
+        fake.seed_instance(self.seed)
+        return tuple(
+            Person(f"u-{number:05d}", fake.name(), f"person{number:05d}@{DOMAIN}")
+            for number in range(1, self.people_count + 1)
+        )
+
+    @cached_property
+    def servers(self) -> tuple[Server, ...]:
+        """Every fourth is a vendor's."""
+        return tuple(map(self._server, range(self.server_count)))
+
+    @cached_property
+    def agents(self) -> tuple[Agent, ...]:
+        """Every fifth is started by a schedule."""
+        return tuple(
+            Agent(
+                id=f"agent-{number:03d}",
+                name=f"{SYSTEMS[number % len(SYSTEMS)].title()} Copilot {number}",
+                client=f"client-{number:03d}",
+                service=f"svc-agent-{number:03d}",
+                mode="scheduled" if number % 5 == 4 else "interactive",  # noqa: PLR2004 - every fifth
+            )
+            for number in range(self.agent_count)
+        )
+
+    @cached_property
+    def register(self) -> Register:
+        """What a careful team would have written down about it: every table."""
+        tools = {tool.name: tool for server in self.servers for tool in server.tools}
+        return {
+            "agents": [
+                {
+                    "id": agent.id,
+                    "name": agent.name,
+                    "owner": "Operations",
+                    "service_identities": [agent.service],
+                    "client_ids": [agent.client],
+                    "mode": agent.mode,
+                    "status": "active",
+                    "max_token_lifetime_sec": 3600,
+                }
+                for agent in self.agents
+            ],
+            "servers": [
+                {
+                    "name": server.name,
+                    "uri": server.uri,
+                    "party": server.party,
+                    "approval": "approved",
+                    "review_expires": "2030-01-01T00:00:00Z",
+                    "exposure": "internal",
+                    "tools_offered": [tool.name for tool in server.tools],
+                    "min_protocol": "2025-06-18",
+                }
+                for server in self.servers
+            ],
+            "tools": [
+                {
+                    "server": server.name,
+                    "name": tool.name,
+                    "definition_hash": tool.definition,
+                    "risk": tool.risk,
+                    "required_scopes": [tool.scope],
+                }
+                for server in self.servers
+                for tool in server.tools
+            ],
+            "scopes": [
+                {
+                    "scope": tool.scope,
+                    "system": tool.scope.split(".")[0],
+                    "resource": tool.scope.split(".")[1],
+                    "verb": tool.risk,
+                }
+                for tool in {tool.scope: tool for tool in tools.values()}.values()
+            ],
+            "people": [
+                {"person": person.id, "issuer": ISSUER, "id": person.id, "email": person.email, "name": person.name}
+                for person in self.people
+            ],
+            "clients": [
+                {"id": agent.client, "kind": "agent", "agent": agent.id, "trusted": True} for agent in self.agents
+            ],
+            "networks": [{"cidr": "10.0.0.0/8", "name": "office"}],
+            "coverage": [
+                {"agent": agent.id, "stages": ["prompt", "decision", "token", "tool_call", "tool_response", "access"]}
+                for agent in self.agents
+            ],
+        }
+
+    def _server(self, number: int) -> Server:
+        system = SYSTEMS[number % len(SYSTEMS)]
+        name = f"{system}-mcp" if number < len(SYSTEMS) else f"{system}-mcp-{number // len(SYSTEMS)}"
+        rng = np.random.default_rng([self.seed, 7, number])
+        resources = rng.permutation(len(RESOURCES))[:4]
+        tools = tuple(
+            self._tool(name, system, verb, risk, RESOURCES[int(place)]) for place in resources for verb, risk in VERBS
+        )
+        return Server(name, f"https://{name}.{DOMAIN}/mcp", system, "third" if number % 4 == 3 else "first", tools)  # noqa: PLR2004
+
+    @staticmethod
+    def _tool(server: str, system: str, verb: str, risk: str, resource: str) -> Tool:
+        name = f"{verb}_{resource}"
+        definition = hashlib.sha256(f"{server}/{name}".encode()).hexdigest()
+        right = {"read": "read", "write": "write", "destructive": "delete"}[risk]
+        return Tool(name, risk, f"{system}.{resource}.{right}", definition)
