@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Path_ = tuple[str | int, ...]
 
 
@@ -38,9 +39,9 @@ class MarkedYaml:
         read = cls(str(path))
         try:
             text = path.read_text(encoding="utf-8")
-            node = yaml.compose(text, Loader=yaml.SafeLoader)
+            node = yaml.compose(text, Loader=LOADER)
             read._mark(node, ())
-            read.data = yaml.safe_load(text)
+            read.data = yaml.load(text, Loader=LOADER)  # noqa: S506 - the safe loader, in C where there is one
         except UnicodeDecodeError as wrong:
             read.mistakes.append(Mistake(read.file, 0, f"byte {wrong.start + 1} of the file is not UTF-8"))
         except yaml.YAMLError as wrong:

@@ -25,9 +25,10 @@ CHUNK = 1_000
 """Chains that share one stream of draws."""
 
 MICRO = 1_000_000
-KINDS = ("write", "read", "read twice", "scheduled", "denied", "cancelled", "task", "local")
-SHARES = (0.34, 0.40, 0.12, 0.06, 0.03, 0.01, 0.01, 0.03)
-"""Kinds of honest chains and how common they are; the last five are benign but strange."""
+KINDS = ("write", "read", "read twice", "consented", "defined", "scheduled", "denied", "cancelled", "task", "local")
+SHARES = (0.31, 0.39, 0.12, 0.03, 0.01, 0.06, 0.03, 0.01, 0.01, 0.03)
+"""Kinds of honest chains and how common they are: consented asks the person first, defined sees the tool's definition
+again, and the last five are benign but strange."""
 
 _PLACE = re.compile(rb'"\{(\w+)(\??)\}"')
 
@@ -74,8 +75,9 @@ _COMMON = {
 _USER = {"user.id": "{user}", "user.name": "{user_name}", "user.email": "{email}"}
 _SERVER = {"mcp.server.name": "{server}", "mcp.server.uri": "{uri}"}
 _CALL = {"gen_ai.tool.name": "{tool}", "gen_ai.tool.call.id": "{call}"}
-_CLIENT = {"oauth.client.id": "{client}", "oauth.act.sub": "{agent}", "oauth.token.client_id": "{client}"}
+_CLIENT = {"oauth.client.id": "{client}", "oauth.act.sub": "{agent}"}
 _TOKEN = {
+    "oauth.token.client_id": "{client}",
     "oauth.token.hash": "{token}",
     "oauth.token.audience": ["{uri}"],
     "oauth.token.issued_at": "{issued}",
@@ -96,6 +98,8 @@ _STAGES: dict[str, dict[str, Any]] = {
         "oauth.scope.requested": ["{scope}"],
         "oauth.scope.granted": ["{scope}"],
     },
+    "consent": {**_USER, **_PARENT, **_CLIENT, "oauth.scope.granted": ["{scope}"], "oauth.consent.id": "{consent}"},
+    "change": {**_USER, **_PARENT, **_SERVER, "gen_ai.tool.name": "{tool}", "mcp.tool.definition.hash": "{definition}"},
     "tool_call": {
         **_USER,
         **_PARENT,
@@ -244,6 +248,8 @@ class Chunk:
             "resource_type": tool.name.split("_")[1],
             "token": f"hash-{number:09d}-{0 if again else call}a",
             "downstream": f"hash-{number:09d}-{call}b",
+            "consent": f"consent-{number}",
+            "definition": tool.definition,
             "answer": f"answer-{number:09d}-{call}",
             "parent": root,
         }
@@ -254,6 +260,10 @@ class Chunk:
             stages = ["decision", "tool_call"]
         elif kind in {"cancelled", "task"}:
             stages = ["decision", "token", "tool_call"]
+        elif kind == "consented":
+            stages.insert(1, "consent")
+        elif kind == "defined":
+            stages.insert(0, "change")
         elif kind == "local":
             stages = ["decision", "tool_call", "tool_response"]
         if again:  # the same tool once more, under the token that is still good
@@ -262,7 +272,7 @@ class Chunk:
             under = stage in {"access", "tool_response"}
             values["parent"] = f"{span}c0" if under else root
             values["span"] = f"{span}c0" if stage == "tool_call" else f"{span}{step + 1:02x}"
-            yield self._line(stage, form, values, clock.now(), f"{number}-{call * 6 + step + 1}")
+            yield self._line(stage, form, values, clock.now(), f"{number}-{call * 8 + step + 1}")
 
     @staticmethod
     def _line(stage: str, form: str, values: dict[str, Any], at: int, event: str) -> Line:

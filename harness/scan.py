@@ -186,8 +186,10 @@ class _Found:
             )
         if not parts:
             return []
+        fired = " OR ".join(f"hits{word} <> 0" for word in range((len(self.event_rules) - 1) // 63 + 1))
         run(
-            "CREATE OR REPLACE TEMP VIEW judged AS SELECT ev.*, placed.chain, placed.source FROM ev LEFT JOIN placed USING (rid)",
+            "CREATE OR REPLACE TEMP TABLE judged AS SELECT ev.*, placed.chain, placed.source "
+            f"FROM ev LEFT JOIN placed USING (rid) WHERE {fired}",
         )
         rows = run(
             "SELECT rule, count(*), min(ts), max(ts), min_by(rid, (ts, identity), 20), count(DISTINCT chain), "

@@ -17,7 +17,7 @@ import duckdb
 from backends.duckdb import register
 from backends.duckdb.careful import read_carefully
 from backends.duckdb.columns import Seen, flat, quoted, text
-from backends.duckdb.lines import BadLine, LineReader, LogFile, read_lines
+from backends.duckdb.lines import BadLine, LineReader, LogFile, PickedReader, read_lines
 from backends.duckdb.sample import sampled
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ CONCEPTS = (
     *("prompt", "user", "agent", "scope", "response", "correlation", "arguments", "act", "audience", "proxy"),
     *("token", "server", "outcome", "actor"),
 )
+FEW = 20_000
+"""Lines that are read again one by one; more are found by another reading of the whole."""
+
 WORD = 63
 """Rules a column: one bit each in a UBIGINT, the highest left free."""
 
@@ -119,8 +122,12 @@ class Engine:
         seen = sampled(files, self.vocabulary)
         reader = self._read(files, "CREATE TABLE ev AS", seen, self.progress)
         self.bad, self.lines, self.size = reader.bad, reader.lines, reader.size
-        if self._suspects():  # a known field that the sample did not hold, or something odd
+        suspects = self._suspects()
+        if suspects > FEW:  # a known field that the sample did not hold, or something odd
             self._read(files, "INSERT INTO ev", None, where='SEMI JOIN suspect USING (file, "offset")')
+        elif suspects:
+            places = self.connection.execute('SELECT file, "offset", number FROM suspect ORDER BY ALL').fetchall()
+            self._take(PickedReader(self.files, places), "INSERT INTO ev", None)
         suspects = self._suspects()
         if not suspects:
             return
@@ -155,13 +162,15 @@ class Engine:
         where: str = "",
     ) -> LineReader:
         reader = LineReader(files, progress=progress)
-        lines = reader.reader()
-        self.connection.register("arrow_lines", lines)
+        self._take(reader, into, seen, where)
+        return reader
+
+    def _take(self, reader: LineReader | PickedReader, into: str, seen: Seen, where: str = "") -> None:
+        self.connection.register("arrow_lines", reader.reader())
         self.connection.execute(f"CREATE OR REPLACE TEMP VIEW lines AS SELECT * FROM arrow_lines {where}")
         self.connection.execute(f"{into} {self.pass_sql(seen)}")
         self.connection.execute("DROP VIEW lines")
         self.connection.unregister("arrow_lines")
-        return reader
 
     def events_sql(self, source: str = "lines", seen: Seen = None) -> str:
         """The event view over the lines of ``source``, reading the fields that were seen."""

@@ -14,17 +14,21 @@ import gzip
 import io
 import zlib
 from dataclasses import dataclass, field
+from itertools import groupby, islice
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
 CHUNK = 4 << 20
 LONGEST_LINE = 32 << 20
+PICKED = 2048
+"""Lines of a batch that are read again."""
+
 SCHEMA = pa.schema(
     [("line", pa.string()), ("file", pa.int32()), ("offset", pa.int64()), ("number", pa.int64())],
 )
@@ -249,6 +253,39 @@ def read_chunk(stream: IO[bytes], size: int = CHUNK) -> tuple[bytes, str]:
 
 def _position(stream: IO[bytes]) -> int:
     return stream.fileobj.tell() if isinstance(stream, gzip.GzipFile) and stream.fileobj else stream.tell()
+
+
+@dataclass
+class PickedReader:
+    """Reads single lines again, by their places, as batches of the same form.
+
+    Attributes:
+        files: index → input.
+        places: (file, offset, number) in ascending order.
+    """
+
+    files: Mapping[int, LogFile]
+    places: Sequence[tuple[int, int, int]]
+
+    def reader(self) -> pa.RecordBatchReader:
+        """A stream that DuckDB scans by name; it can be read once."""
+        return pa.RecordBatchReader.from_batches(SCHEMA, self._batches())
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        for index, of_file in groupby(self.places, lambda place: place[0]):
+            some = list(of_file)
+            lines = read_lines(self.files[index], [(offset, 0) for _, offset, _ in some])
+            found = zip(some, lines, strict=True)
+            while picked := list(islice(found, PICKED)):
+                yield pa.record_batch(
+                    [
+                        pa.array([line.decode() for _, (_, line) in picked]),
+                        pa.array(np.full(len(picked), index, dtype=np.int32)),
+                        pa.array([offset for (_, offset, _), _ in picked], pa.int64()),
+                        pa.array([number for (_, _, number), _ in picked], pa.int64()),
+                    ],
+                    schema=SCHEMA,
+                )
 
 
 def read_lines(file: LogFile, places: Sequence[tuple[int, int]]) -> Iterator[tuple[int, bytes]]:

@@ -36,6 +36,8 @@ _SHAPES: dict[str, pa.Schema] = {
             ("max_token_lifetime_sec", pa.float64()),
         ],
     ),
+    "people": pa.schema([("alias", pa.string()), ("person", pa.string())]),
+    "identities": pa.schema([("person", pa.string()), ("names", _WORDS)]),
     "services": pa.schema([("identity", pa.string()), ("kind", pa.string()), ("agent", pa.string())]),
     "clients": pa.schema(
         [
@@ -97,6 +99,7 @@ def load(connection: duckdb.DuckDBPyConnection, tables: Tables) -> None:
     """Create ``reg_<table>`` for every table and set the variables that the event view's macros read."""
     rows: dict[str, list[Mapping[str, Any]]] = {name: list(tables.get(name, ())) for name in _SHAPES}
     rows["services"] = list(_services(tables))
+    rows["people"], rows["identities"] = _people(tables.get("people", ()))
     for name, shape in _SHAPES.items():
         columns = {column.name: [_cell(row.get(column.name), column) for row in rows[name]] for column in shape}
         table = pa.table(columns, schema=shape)
@@ -105,12 +108,11 @@ def load(connection: duckdb.DuckDBPyConnection, tables: Tables) -> None:
         connection.unregister("reg_rows")
     for name in ("servers", "clients", "networks", "agents", "coverage"):
         _set(connection, f"has_{name}", bool(tables.get(name)), "BOOLEAN")
-    _set(connection, "networks", [_span(row["cidr"]) for row in tables.get("networks", ())], "VARCHAR[][]")
+    _networks(connection, tables.get("networks", ()))
     domains = [d.lower() for row in tables.get("clients", ()) if row.get("trusted") for d in row.get("domains") or ()]
     _set(connection, "domains", domains, "VARCHAR[]")
     _set(connection, "agent_of_client", _clients_of_agents(tables), "MAP(VARCHAR, VARCHAR)")
     _arguments(connection, tables.get("tools", ()))
-    _people(connection, tables.get("people", ()))
     _scopes(connection, tables.get("scopes", ()))
 
 
@@ -155,7 +157,13 @@ def _clients_of_agents(tables: Tables) -> dict[str, str]:
     return found
 
 
-def _people(connection: duckdb.DuckDBPyConnection, people: Sequence[Mapping[str, Any]]) -> None:
+def _networks(connection: duckdb.DuckDBPyConnection, networks: Sequence[Mapping[str, Any]]) -> None:
+    spans = [_span(row["cidr"]) for row in networks]
+    own = " OR ".join(f"address BETWEEN {text(first)} AND {text(last)}" for first, last in spans) or "false"
+    connection.execute(f"CREATE OR REPLACE TEMP MACRO countersign_own(address) AS ({own})")
+
+
+def _people(people: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
     """``issuer|id``, ``|id`` where no issuer is given, and the e-mail lead to the person; and back."""
     forward: dict[str, str] = {}
     back: dict[str, set[str]] = {}
@@ -169,8 +177,10 @@ def _people(connection: duckdb.DuckDBPyConnection, people: Sequence[Mapping[str,
             forward.setdefault(name, person)
         known = back.setdefault(person, {person.lower()})
         known.update(str(row[column]).lower() for column in ("id", "email", "name") if row.get(column))
-    _set(connection, "people", forward, "MAP(VARCHAR, VARCHAR)")
-    _set(connection, "identities", {p: sorted(names) for p, names in back.items()}, "MAP(VARCHAR, VARCHAR[])")
+    return (
+        [{"alias": name, "person": person} for name, person in forward.items()],
+        [{"person": person, "names": sorted(names)} for person, names in back.items()],
+    )
 
 
 def _scopes(connection: duckdb.DuckDBPyConnection, scopes: Sequence[Mapping[str, Any]]) -> None:

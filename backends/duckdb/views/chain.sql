@@ -136,13 +136,18 @@ CREATE OR REPLACE TEMP TABLE expected AS
     JOIN (SELECT hash('agent', agent) AS who, stage_bits(stages) AS stages, since FROM reg_coverage WHERE agent IS NOT NULL
           UNION ALL SELECT hash('system', system), stage_bits(stages), since FROM reg_coverage WHERE system IS NOT NULL) USING (who)
     WHERE coalesce(since <= began, true) GROUP BY chain),
-  having_stage AS (SELECT who, began, stage FROM whose, (VALUES (1), (3), (4)) s(stage) WHERE seen & (1::UINTEGER << stage) > 0),
-  lacking AS (SELECT chain, who, began, stage FROM whose, (VALUES (1), (3), (4)) s(stage) WHERE seen & (1::UINTEGER << stage) = 0),
+  -- who had a stage when, in slices of one lookback: a chain and a record within a lookback of it lie in the same slice or
+  -- in neighbours, and of a neighbour only the nearest end matters
+  slices AS (
+    SELECT who, stage, began // getvariable('lookback') AS slice, min(began) AS first, max(began) AS last
+    FROM whose, (VALUES (1), (3), (4)) s(stage) WHERE seen & (1::UINTEGER << stage) > 0 GROUP BY ALL),
+  lacking AS (
+    SELECT chain, who, began, stage, began // getvariable('lookback') + step AS slice
+    FROM whose, (VALUES (1), (3), (4)) s(stage), (VALUES (-1), (0), (1)) n(step) WHERE seen & (1::UINTEGER << stage) = 0),
   near AS (
-    SELECT l.chain, l.stage FROM lacking l ASOF JOIN having_stage g ON l.who = g.who AND l.stage = g.stage AND l.began >= g.began
-      WHERE l.began - g.began <= getvariable('lookback')
-    UNION SELECT l.chain, l.stage FROM lacking l ASOF JOIN having_stage g ON l.who = g.who AND l.stage = g.stage AND l.began <= g.began
-      WHERE g.began - l.began <= getvariable('lookback'))
+    SELECT DISTINCT lacking.chain, lacking.stage FROM lacking JOIN slices USING (who, stage, slice)
+    WHERE abs(began - first) <= getvariable('lookback') OR abs(began - last) <= getvariable('lookback')
+       OR began BETWEEN first AND last)
   SELECT chain_base.chain, coalesce(any_value(covered.stages), bit_or(CASE WHEN near.stage IS NOT NULL THEN 1::UINTEGER << near.stage ELSE 0::UINTEGER END)) AS stages,
     any_value(covered.stages) AS covered
   FROM chain_base LEFT JOIN covered ON covered.chain = chain_base.chain LEFT JOIN near ON near.chain = chain_base.chain

@@ -27,7 +27,8 @@ WITH placed AS (   -- who acts: an identity that the register calls a service is
     agent.service_identities AS agent_identities, agent.client_ids AS agent_clients,
     getvariable('agent_of_client')[lower("oauth.client.id")] AS client_owner,
     coalesce(never_stage.concepts, []) AS never,
-    countersign_person("oauth.token.issuer", user_id, user_email) AS person
+    coalesce(issued.person, anywhere.person, mailed.person) AS person,
+    CASE WHEN getvariable('has_networks') THEN countersign_address("source.ip") END AS address
   FROM placed
   LEFT JOIN reg_services effective ON effective.identity = lower(effective_id)
   LEFT JOIN reg_clients client ON client.id = lower("oauth.client.id")
@@ -38,6 +39,9 @@ WITH placed AS (   -- who acts: an identity that the register calls a service is
   LEFT JOIN reg_servers server ON server.name = lower("mcp.server.name")
   LEFT JOIN reg_tools tool ON tool.server = lower("mcp.server.name") AND tool.name = lower("gen_ai.tool.name")
   LEFT JOIN reg_tools any_tool ON any_tool.server = '*' AND any_tool.name = lower("gen_ai.tool.name")
+  LEFT JOIN reg_people issued ON issued.alias = "oauth.token.issuer" || '|' || user_id
+  LEFT JOIN reg_people anywhere ON anywhere.alias = '|' || lower(user_id)
+  LEFT JOIN reg_people mailed ON mailed.alias = lower(user_email)
   LEFT JOIN source_never never_stage ON never_stage.dataset = coalesce("event.dataset", 'countersign') AND never_stage.stage = placed.stage
 ), facts AS (
   SELECT known.*,
@@ -81,8 +85,11 @@ WITH placed AS (   -- who acts: an identity that the register calls a service is
           CASE WHEN risk IN ('write', 'destructive', 'admin') AND user_id IS NULL AND user_name IS NULL AND user_email IS NULL
                THEN ['user_id', 'userId', 'username', 'requester'] ELSE [] END)))) END AS argument_user
   FROM facts
+), named AS (
+  SELECT arguments.*, identities.names AS names_of_person
+  FROM arguments LEFT JOIN reg_identities identities ON identities.person = CASE WHEN argument_user IS NOT NULL THEN key END
 )
-SELECT arguments.* EXCLUDE ("user.id", "user.name", "user.email", "user.domain", "user.roles", "user.effective.id", "user.effective.name"),
+SELECT named.* EXCLUDE ("user.id", "user.name", "user.email", "user.domain", "user.roles", "user.effective.id", "user.effective.name"),
   user_id AS "user.id", user_name AS "user.name", user_email AS "user.email",
   CASE WHEN NOT moved THEN "user.domain" END AS "user.domain", CASE WHEN NOT moved THEN "user.roles" END AS "user.roles",
   effective_id AS "user.effective.id", effective_name AS "user.effective.name",
@@ -163,7 +170,7 @@ SELECT arguments.* EXCLUDE ("user.id", "user.name", "user.email", "user.domain",
   CASE WHEN argument_user IS NOT NULL AND coalesce(user_id, user_name, user_email) IS NOT NULL
        THEN len(list_filter(argument_user, lambda a: NOT coalesce(lower(a) IN (lower(user_id), lower(user_name), lower(user_email)), false)
               AND NOT coalesce(lower(a) = lower(key), false)
-              AND NOT coalesce(list_contains(getvariable('identities')[key], lower(a)), false))) = 0 END AS "mcp.tool.argument_user_match",
+              AND NOT coalesce(list_contains(names_of_person, lower(a)), false))) = 0 END AS "mcp.tool.argument_user_match",
   approved_hash AS "mcp.tool.definition.approved_hash",
   lower("mcp.tool.definition.hash") <> lower(approved_hash) AS "mcp.tool.definition.changed",
   risk AS "mcp.tool.risk",
@@ -189,6 +196,5 @@ SELECT arguments.* EXCLUDE ("user.id", "user.name", "user.email", "user.domain",
   CASE WHEN "mcp.header.method" <> "mcp.method.name" OR "mcp.header.name" <> coalesce("gen_ai.tool.name", "mcp.resource.uri") THEN false
        WHEN ("mcp.header.method" IS NOT NULL AND "mcp.method.name" IS NOT NULL)
          OR ("mcp.header.name" IS NOT NULL AND coalesce("gen_ai.tool.name", "mcp.resource.uri") IS NOT NULL) THEN true END AS "mcp.header.match",
-  CASE WHEN getvariable('has_networks') AND countersign_address("source.ip") IS NOT NULL
-       THEN len(list_filter(getvariable('networks'), lambda n: countersign_address("source.ip") BETWEEN n[1] AND n[2])) = 0 END AS "source.public"
-FROM arguments
+  CASE WHEN address IS NOT NULL THEN NOT countersign_own(address) END AS "source.public"
+FROM named

@@ -1,8 +1,6 @@
 -- Words that the event view is written in. Register look-ups are session variables, set once a run (register.py):
 --   scopes    MAP(scope -> {system_wide, resource, verb})      covered  MAP(scope -> its parents, all the way up)
---   systems   the systems that the register's scopes name        people   MAP(identity -> person)
---   networks  [[first, last]]: the organisation's own networks    domains  domains of trusted clients
---   identities  MAP(person -> every name that the register knows)
+--   systems   the systems that the register's scopes name      domains   domains of trusted clients
 
 CREATE OR REPLACE TEMP MACRO countersign_absent(list) AS CASE WHEN len(list) > 0 THEN list END;
 
@@ -71,17 +69,15 @@ CREATE OR REPLACE TEMP MACRO countersign_named(arguments, keys) AS
     list_transform(list_filter(coalesce(TRY(countersign_argument(arguments, k)), []), lambda v: json_type(v) = 'VARCHAR'),
                    lambda v: v ->> '$'))), lambda v: v <> ''));
 
-CREATE OR REPLACE TEMP MACRO countersign_person(issuer, subject, email) AS
-  coalesce(getvariable('people')[issuer || '|' || subject], getvariable('people')['|' || lower(subject)],
-           getvariable('people')[lower(email)]);
-
 -- An address as 32 hexadecimal digits, IPv4 mapped into IPv6 (RFC 4291 §2.5.5.2), so that a network is a range of text.
 CREATE OR REPLACE TEMP MACRO countersign_groups(half) AS
   list_transform(list_filter(string_split(half, ':'), lambda g: g <> ''), lambda g: lpad(g, 4, '0'));
 
 CREATE OR REPLACE TEMP MACRO countersign_address(ip) AS
   CASE WHEN regexp_full_match(ip, '((25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(25[0-5]|2[0-4]\d|1?\d?\d)')
-       THEN repeat('0', 20) || 'ffff' || array_to_string(list_transform(string_split(ip, '.'), lambda n: format('{:02x}', TRY_CAST(n AS INTEGER))), '')
+       THEN '00000000000000000000ffff' || lpad(lower(to_hex((TRY_CAST(split_part(ip, '.', 1) AS BIGINT) << 24)
+              + (TRY_CAST(split_part(ip, '.', 2) AS BIGINT) << 16) + (TRY_CAST(split_part(ip, '.', 3) AS BIGINT) << 8)
+              + TRY_CAST(split_part(ip, '.', 4) AS BIGINT))), 8, '0')
        WHEN regexp_full_match(lower(ip), '[0-9a-f:]{2,39}') THEN
          array_to_string(countersign_groups(string_split(lower(ip), '::')[1]), '')
          || repeat('0', 32 - 4 * len(countersign_groups(string_split(lower(ip), '::')[1])) - 4 * len(countersign_groups(coalesce(string_split(lower(ip), '::')[2], ''))))

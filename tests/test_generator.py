@@ -1,0 +1,223 @@
+"""The generator: the same seed gives the same bytes, every record is one that the schema knows, nothing tells an attack."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+from collections import Counter, defaultdict
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner
+
+from backends.duckdb.engine import STAGES
+from backends.errors import Mistakes
+from generator.attacks import attacks
+from generator.world import World
+from harness.commands.generate import command
+from harness.options import ScanOptions
+from harness.paths import Root
+from harness.scan import scan
+from harness.validator import Validator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Root.default()
+
+FINDS = {
+    "service_call_without_person": "service_actor_without_user",
+    "argument_for_somebody_else": "argument_names_other_user",
+    "person_dropped_downstream": "delegation_dropped",
+    "person_exchanged_downstream": "user_changed_along_chain",
+    "token_of_another_server": "token_for_other_audience",
+    "token_handed_on": "token_passed_through",
+    "token_long_expired": "expired_token_accepted",
+    "call_without_any_scope": "unscoped_tool_call",
+    "call_with_the_whole_system": "unscoped_tool_call",
+    "call_beyond_its_scope": "call_without_required_scope",
+    "call_names_no_prompt": "tool_call_without_prompt",
+    "nobody_asked": "chain_without_prompt",
+    "answer_never_came": "call_never_answered",
+    "two_people_one_id": "correlation_id_shared",
+    "write_past_the_gateway": "orphan_write",
+    "trail_lost_downstream": "correlation_id_dropped",
+    "gateway_that_cannot_say": "source_blind_to_scope",
+    "server_that_cannot_say": "source_blind_to_user",
+    "server_faces_the_internet": "server_exposed_to_internet",
+    "one_key_for_all": "static_api_key",
+    "anybody_may_call": "unauthenticated_call_served",
+    "server_nobody_knows": "unregistered_server_called",
+}
+"""Attack → the rule that is meant to see it. The attacks themselves know no rule."""
+
+
+def generate(folder: Path, *options: str, log: str = "log.jsonl") -> Path:
+    result = CliRunner().invoke(command, ["-o", str(folder / log), *options], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return folder / log
+
+
+@pytest.fixture(scope="module")
+def attacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a log, its labels and its register: one chain in a hundred is attacked."""
+    folder = tmp_path_factory.mktemp("attacked")
+    extra = ("--labels", str(folder / "labels.jsonl"), "--register-out", str(folder / "register"))
+    generate(folder, "--events", "40000", "--attack-rate", "0.01", *extra)
+    return folder
+
+
+def records(log: Path) -> Iterator[dict[str, Any]]:
+    with log.open("rb") as lines:
+        yield from map(json.loads, lines)
+
+
+def labels(folder: Path) -> dict[str, str]:
+    """Event id → attack."""
+    return {event: label["attack"] for label in records(folder / "labels.jsonl") for event in label["events"]}
+
+
+def test_the_same_seed_gives_the_same_bytes_for_any_number_of_shards(tmp_path: Path) -> None:
+    written = []
+    for shards in (1, 2, 3):
+        folder = tmp_path / str(shards)
+        folder.mkdir()
+        extra = ("--labels", str(folder / "labels.jsonl"), "--register-out", str(folder / "register"))
+        generate(folder, "--events", "20000", "--attack-rate", "0.01", "--shards", str(shards), *extra)
+        written.append({str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()})
+    assert written[0] == written[1] == written[2]
+    assert len(written[0]["log.jsonl"]) > 1_000_000
+
+
+def test_another_seed_gives_another_log(tmp_path: Path) -> None:
+    one, two = (generate(tmp_path, "--events", "500", "--seed", s, log=f"{s}.jsonl").read_bytes() for s in "12")
+    assert one != two
+
+
+def test_packed_bytes_are_the_same_log_and_hold_no_time(tmp_path: Path) -> None:
+    plain = generate(tmp_path, "--events", "2000")
+    packed = [generate(tmp_path, "--events", "2000", log=f"{n}.jsonl.gz").read_bytes() for n in (1, 2)]
+    assert packed[0] == packed[1]
+    assert gzip.decompress(packed[0]) == plain.read_bytes()
+
+
+def test_every_record_is_one_that_the_schema_knows(attacked: Path) -> None:
+    validator = Validator(json.loads(ROOT.event_schema.read_text()))
+    broken = []
+    for line in (attacked / "log.jsonl").read_bytes().splitlines():
+        broken += [(remark, line) for remark in validator.check(line) if remark.error]
+    assert broken == []
+    stages = {record["chain"]["stage"] for record in records(attacked / "log.jsonl")}
+    assert stages == set(STAGES)
+
+
+def test_records_lie_in_the_order_of_their_time_within_a_thousand_chains(attacked: Path) -> None:
+    times = [record["@timestamp"] for record in records(attacked / "log.jsonl")]
+    assert sum(a > b for a, b in itertools.pairwise(times)) < len(times) / 1000
+
+
+def test_every_attack_is_labelled_and_is_found_by_the_rule_that_is_meant_for_it(attacked: Path) -> None:
+    found = findings(attacked)
+    assert set(FINDS) == set(attacks())
+    missed = [
+        (label["attack"], label["prompt"])
+        for label in records(attacked / "labels.jsonl")
+        if FINDS[label["attack"]] not in {stem for event in label["events"] for stem in found.get(event, ())}
+        and label["attack"] not in {"gateway_that_cannot_say", "server_that_cannot_say", *POSTURE}
+    ]
+    assert missed == []
+
+
+POSTURE = {"server_faces_the_internet", "one_key_for_all", "anybody_may_call"}
+"""One finding a server and day: it lists the first twenty calls, which may be those of another attacked chain."""
+
+
+@pytest.mark.parametrize("attack", sorted({"gateway_that_cannot_say", "server_that_cannot_say", *POSTURE}))
+def test_a_posture_is_found_once_for_its_server_or_source(attacked: Path, attack: str) -> None:
+    marked = labels(attacked)
+    stems = {stem for event, stems in findings(attacked).items() if marked.get(event) == attack for stem in stems}
+    assert FINDS[attack] in stems
+
+
+def test_honest_chains_give_no_finding_under_the_full_register(attacked: Path) -> None:
+    marked = labels(attacked)
+    spurious = {event: stems for event, stems in findings(attacked).items() if event not in marked}
+    assert spurious == {}
+
+
+def test_no_field_says_which_chain_was_attacked(attacked: Path) -> None:
+    """Nothing in the log names an attack; event ids of attacked chains look like all others."""
+    text = (attacked / "log.jsonl").read_text()
+    assert [name for name in attacks() if name in text] == []
+    assert "attack" not in text
+    assert "Eve" not in text
+
+
+def test_the_work_of_a_week_has_days_and_nights(attacked: Path) -> None:
+    hours = Counter(int(record["@timestamp"][11:13]) for record in records(attacked / "log.jsonl"))
+    office = sum(hours[hour] for hour in range(7, 19))
+    assert 0.7 < office / sum(hours.values()) < 0.9
+    assert min(hours[hour] for hour in range(24)) > 0
+
+
+def test_the_organisation_grows_with_its_options(tmp_path: Path) -> None:
+    log = generate(
+        tmp_path, "--events", "20000", "--people", "2000", "--agents", "90", "--servers", "30", "--attacks", "none"
+    )
+    seen: dict[str, set[str]] = defaultdict(set)
+    for record in records(log):
+        if "id" in record.get("user", {}):
+            seen["people"].add(record["user"]["id"])
+        seen["agents"].add(record["gen_ai"]["agent"]["id"])
+        seen["servers"].add(record.get("mcp", {}).get("server", {}).get("name"))
+    assert len(seen["people"]) > 1500
+    assert len(seen["agents"]) == 90
+    assert len(seen["servers"] - {None}) == 30
+
+
+def test_people_servers_and_tools_follow_from_the_seed_alone() -> None:
+    assert World(3).people == World(3).people
+    assert World(3).people != World(4).people
+    assert World(3, people_count=10).people == World(3, people_count=20).people[:10]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--attacks", "nobody_asked,unknown_one"), "no attack has this name"),
+        (("--start", "yesterday"), "write 2026-10-05T00:00:00Z"),
+    ],
+    ids=["unknown attack", "no time"],
+)
+def test_a_mistake_is_named(tmp_path: Path, options: tuple[str, ...], says: str) -> None:
+    with pytest.raises(Mistakes, match=says):
+        CliRunner().invoke(command, ["-o", str(tmp_path / "x.jsonl"), *options], catch_exceptions=False)
+    assert not (tmp_path / "x.jsonl").exists()
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Mistakes, match="it can't be written"):
+        CliRunner().invoke(command, ["-o", str(tmp_path / "no" / "x.jsonl")], catch_exceptions=False)
+
+
+def test_attacks_neither_import_nor_read_rules() -> None:
+    for module in Path(ROOT.path / "generator").rglob("*.py"):
+        text = module.read_text()
+        assert "from harness" not in text, module
+        assert "from backends" not in text, module
+        assert "rules/" not in text, module
+
+
+@cache
+def findings(folder: Path) -> dict[str, set[str]]:
+    """Event id → stems of the rules that name its record."""
+    result = scan(ScanOptions(root=ROOT, logs=(str(folder / "log.jsonl"),), register=folder / "register"))
+    ids = [record["event"]["id"] for record in records(folder / "log.jsonl")]
+    found: dict[str, set[str]] = defaultdict(set)
+    for finding in result.findings:
+        for record in finding.records:
+            found[ids[record.line - 1]].add(finding.rule.stem)
+    return found
