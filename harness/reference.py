@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.field_reference import field_reference
+from harness.rule_reference import rule_reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 PAGES: Mapping[str, Callable[[Root], str]] = {
     "schemas/README.md": field_reference,
+    "rules/README.md": rule_reference,
 }
 """Path from the root → the function that gives the page's text, without its first line."""
 
