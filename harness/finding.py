@@ -7,6 +7,8 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from harness.masking import masked
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -15,6 +17,9 @@ LEVELS = ("informational", "low", "medium", "high", "critical")
 
 RECORDS_SHOWN = 20
 """Records listed with a finding; the rest is counted."""
+
+KINDS_SHOWN = 20
+"""Sources, or kinds of rejected lines, that a report names; whoever writes a log could invent any number."""
 
 
 @dataclass(frozen=True)
@@ -143,11 +148,14 @@ class Blind:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A line that could not be read, and why in one sentence."""
+    """A line that could not be read, and why in one sentence, in which a secret of the line is masked."""
 
     file: str
     line: int
     reason: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", masked(self.reason))
 
 
 @dataclass(frozen=True)
@@ -216,6 +224,7 @@ class ScanResult:
         """The whole document, as ``--format json`` writes it."""
         summary = asdict(self.summary)
         summary["records"], summary["rejected_total"] = self.summary.records, self.summary.rejected_total
+        summary["sources"], summary["rejected"] = named(self.summary.sources), named(self.summary.rejected)
         summary["findings"] = by_level(self.findings)
         return {
             "summary": summary,
@@ -223,6 +232,16 @@ class ScanResult:
             "blind": [asdict(blind) for blind in self.blind],
             "rejected": [asdict(rejected) for rejected in self.rejected],
         }
+
+
+def named(counts: Mapping[str, int], most: int = KINDS_SHOWN) -> dict[str, int]:
+    """Counts by names that came out of a log: secrets masked, and only the largest, in the order given."""
+    shown: dict[str, int] = {}
+    largest = set(sorted(counts, key=lambda name: (-counts[name], name))[:most])
+    for name, count in counts.items():
+        text = masked(name) if name in largest else "(others)"
+        shown[text] = shown.get(text, 0) + count
+    return shown
 
 
 def by_level(findings: Iterable[Finding]) -> dict[str, int]:

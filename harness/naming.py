@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from backends.duckdb.backend import fields_read
 from harness import masking
 from harness.finding import RECORDS_SHOWN, ChainRef, Finding, RecordRef, RuleRef, Who, finding_id
-from harness.sentence import render
+from harness.sentence import ITEMS_SHOWN, plain, render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,14 +40,9 @@ class Namer:
     ) -> Finding:
         """A finding of a single-record rule; ``records`` are the first of its group."""
         first = records[0]
-        group = {name: self._shown(name, first[name]) for name in rule.group_by if name in first}
-        if chain and "chain.id" in rule.group_by:
-            group["chain.id"] = chain[0]
-        values = dict(first)
-        if chain:
-            values["chain.id"] = chain[0]
+        values = {**first, "chain.id": chain[0]} if chain else first
         return Finding(
-            id=finding_id(rule.id, {k: str(first.get(k, group.get(k))) for k in rule.group_by}, period),
+            id=finding_id(rule.id, {name: _identity(values.get(name)) for name in rule.group_by}, period),
             rule=reference(rule),
             sentence=render(rule.sentence, values, self._text),
             first_seen=seen[0],
@@ -61,8 +57,8 @@ class Namer:
             server=self._one(records, "mcp.server.name"),
             tool=self._one(records, "gen_ai.tool.name"),
             system=self._one(records, "service.target.name"),
-            chain=ChainRef(*chain) if chain else None,
-            group=group,
+            chain=ChainRef(masking.masked(chain[0]), chain[1]) if chain else None,
+            group={name: self._shown(name, values[name]) for name in rule.group_by if name in values},
             fields=self._fields(rule, first),
             records=tuple(RecordRef(*place) for place in places[:RECORDS_SHOWN]),
             records_total=places_total,
@@ -74,7 +70,7 @@ class Namer:
     ) -> Finding:
         """A finding of a chain rule."""
         return Finding(
-            id=finding_id(rule.id, {"chain.id": record["chain.id"]}, record["chain.start"]),
+            id=finding_id(rule.id, {"chain.id": _identity(record["chain.id"])}, record["chain.start"]),
             rule=reference(rule),
             sentence=render(rule.sentence, record, self._text),
             first_seen=record["chain.start"],
@@ -84,8 +80,8 @@ class Namer:
             server=self._one([record], "chain.servers"),
             tool=self._one([record], "chain.tools"),
             system=self._one([record], "chain.systems"),
-            chain=ChainRef(record["chain.id"], record.get("chain.id_source")),
-            group={"chain.id": record["chain.id"]},
+            chain=ChainRef(masking.masked(record["chain.id"]), record.get("chain.id_source")),
+            group={"chain.id": self._shown("chain.id", record["chain.id"])},
             fields=self._fields(rule, record),
             records=tuple(RecordRef(*place) for place in places[:RECORDS_SHOWN]),
             records_total=places_total,
@@ -99,13 +95,14 @@ class Namer:
     def _shown(self, name: str, value: Any) -> Any:
         if isinstance(value, list):
             return [self._shown(name, item) for item in value[:VALUES_SHOWN]]
+        if isinstance(value, float) and not isfinite(value):
+            return str(value)  # JSON has no word for it
         return masking.masked(value, sensitive=self._sensitive(name)) if isinstance(value, str) else value
 
     def _text(self, name: str, value: Any) -> str:
-        shown = self._shown(name, value)
-        if isinstance(shown, list):
-            return ", ".join(str(item) for item in shown)
-        return str(shown).lower() if isinstance(shown, bool) else str(shown)
+        if isinstance(value, list):  # what is not named is counted
+            return plain(name, [*self._shown(name, value[:ITEMS_SHOWN]), *value[ITEMS_SHOWN:]])
+        return plain(name, self._shown(name, value))
 
     def _sensitive(self, name: str) -> bool:
         known = self._vocabulary.fields.get(name)
@@ -120,6 +117,11 @@ class Namer:
             if v is not None
         }
         return str(self._shown(name, values.pop())) if len(values) == 1 else None
+
+
+def _identity(value: Any) -> str:
+    """A grouping value as it enters a finding's id: masked, since whoever knows the other parts could guess it."""
+    return masking.masked(str(value))
 
 
 def reference(rule: Rule) -> RuleRef:

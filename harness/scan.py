@@ -20,7 +20,7 @@ from backends.duckdb.target import Sources, chain_records, compile_rules, rfc333
 from backends.errors import Mistake, Mistakes
 from backends.register import Register
 from backends.sources import SourceMaps
-from backends.vocabulary import Vocabulary
+from backends.vocabulary import Vocabulary, closest
 from harness.blindness import blind_spots
 from harness.carry import Carry, Places
 from harness.finding import RECORDS_SHOWN, Finding, Rejected, ScanResult, Summary, led
@@ -80,7 +80,7 @@ def scan(options: ScanOptions, progress: Report = lambda _progress: None) -> Sca
             findings = led([*found.events(), *found.chains()])
             blind = blind_spots(engine, maps, list(rules))
             rejected = _rejected(engine, logs, options)
-            summary = _summary(engine, list(rules), register, carry, started, options)
+            summary = _summary(engine, logs, list(rules), register, carry, started, options)
             carry.keep(engine, grouped, logs.names)
     return ScanResult(findings, blind, rejected, summary)
 
@@ -93,6 +93,18 @@ def sources_of(maps: SourceMaps) -> Sources:
     )
 
 
+def known_source(name: str, maps: SourceMaps) -> None:
+    """Check that a source map has this name.
+
+    Raises:
+        Mistakes: none has; the sentence says which is closest.
+    """
+    if name not in maps:
+        near = closest(name, maps)
+        hint = f"did you mean {near}?" if near else f"there are {', '.join(maps)}"
+        raise Mistakes([Mistake(name, 0, f"no source map has this name; {hint}")])
+
+
 class _Logs:
     """The inputs: standard input kept, sources recognised, native logs assembled.
 
@@ -100,6 +112,7 @@ class _Logs:
         files: what the engine reads: logs in schema form, and the assembled ones.
         names: index → what a person is shown.
         bad: lines that assembling set aside.
+        lines, bytes: what the engine reads beyond a person's own files is taken off, what assembling read is added.
     """
 
     def __init__(self, options: ScanOptions, maps: SourceMaps, folder: Path, progress: Report, carry: Carry) -> None:
@@ -108,16 +121,15 @@ class _Logs:
         self.bad: list[BadLine] = []
         self.files: list[LogFile] = []
         self._progress, self._done = progress, 0
+        self.lines = self.bytes = 0
         native: dict[str, list[LogFile]] = defaultdict(list)
+        if options.source:
+            known_source(options.source, maps)
         inputs = [LogFile(at, _path(log, folder), log) for at, log in enumerate(options.logs)]
         self._total = sum(file.path.stat().st_size for file in inputs)
         for file in inputs:
             self.names[file.index], self.by_index[file.index] = file.name, file
             source = options.source or maps.detect(list(islice(_sample(file), SAMPLE))) or "countersign"
-            if source not in maps:
-                raise Mistakes(
-                    [Mistake(file.name, 0, f"no source map is called {source!r}; there are {', '.join(maps)}")]
-                )
             if maps[source].schema_form:
                 self.files.append(file)
             else:
@@ -128,9 +140,14 @@ class _Logs:
             report = assemble(maps, source, some, out)
             self.bad += [BadLine(bad.file, bad.number, bad.offset, 0, bad.reason) for bad in report.bad]
             self.files.append(LogFile(len(inputs) + at, out, f"({source}, assembled)"))
+            self.lines += report.lines - report.events
+            self.bytes += report.bytes - out.stat().st_size
         carried = carry.load(len(inputs) + len(native), folder)
         if carried:
             self.files.append(carried)
+            with carried.open() as stream:
+                self.lines -= sum(1 for _ in stream)
+            self.bytes -= carried.path.stat().st_size
 
     def advanced(self, read: int) -> None:
         """Tell how far the reading is."""
@@ -274,7 +291,13 @@ def _rejected(engine: Engine, logs: _Logs, options: ScanOptions) -> tuple[Reject
 
 
 def _summary(
-    engine: Engine, rules: Sequence[Rule], register: Register, carry: Carry, started: float, options: ScanOptions
+    engine: Engine,
+    logs: _Logs,
+    rules: Sequence[Rule],
+    register: Register,
+    carry: Carry,
+    started: float,
+    options: ScanOptions,
 ) -> Summary:
     run = engine.connection.execute
     first, last = run("SELECT min(ts), max(ts) FROM ev").fetchone() or (None, None)
@@ -289,8 +312,8 @@ def _summary(
     absent = tuple(name for name in TABLES if name not in used)
     return Summary(
         files=len(options.logs),
-        bytes=engine.size,
-        lines=engine.lines,
+        bytes=engine.size + logs.bytes,
+        lines=engine.lines + logs.lines,
         start=rfc3339(first) if first is not None else None,
         end=rfc3339(last) if last is not None else None,
         sources=dict(sources),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from backends.absence import absent
 from backends.errors import visible
 
 if TYPE_CHECKING:
@@ -80,15 +81,14 @@ def render(template: str, values: Mapping[str, Any], shown: Callable[[str, Any],
             text.append(part)
             continue
         value = values.get(part.field)
-        absent = value is None or value in ("", [])
-        text.append(part.fallback if absent else short(shown(part.field, value)))
+        text.append(part.fallback if absent(value) else short(shown(part.field, value)))
     return "".join(text)
 
 
 def short(text: str, limit: int = VALUE_LIMIT) -> str:
     """Safe text of at most ``limit`` characters; the middle gives way, since ids differ at their ends."""
-    safe = visible(text)
-    if len(safe) <= limit:
-        return safe
     tail = limit // 4
-    return f"{safe[: limit - tail - 1]}…{safe[-tail:]}"
+    head = visible(text[: limit + 1])
+    if len(text) <= limit and len(head) <= limit:
+        return head
+    return f"{head[: limit - tail - 1]}…{visible(text[-limit:])[-tail:]}"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+import tempfile
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from glob import glob, has_magic
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 from rich.console import Console
@@ -16,72 +18,53 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColu
 from rich.progress import Progress as Bar
 
 from backends.errors import Mistake, Mistakes
+from backends.vocabulary import closest
 from harness import report
 from harness.finding import LEVELS, level_rank
 from harness.options import STANDARD_INPUT, Progress, Report, ScanOptions
 from harness.paths import Root
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from harness.finding import ScanResult
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 LOGS = (".jsonl", ".ndjson", ".json", ".log", ".jsonl.gz", ".ndjson.gz", ".json.gz", ".log.gz")
 """Endings of the files that a folder is searched for."""
 
-_AGO = re.compile(r"(\d+)([smhd])")
+_AGO = re.compile(r"(\d+)([smhd])", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
-class Moment(click.ParamType[datetime]):
-    """RFC 3339, or how long ago: ``90m``, ``24h``, ``7d``."""
-
-    name = "time"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """An aware time in UTC."""
-        ago = _AGO.fullmatch(value)
-        if ago:
-            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is no time; write 2026-10-05T09:00:00Z, or 24h for a day ago", param, ctx)
-        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+_MEMORY = re.compile(r"\d+(\.\d+)?\s*[KMGT]i?B", re.ASCII | re.IGNORECASE)
+_LONGEST = timedelta(days=3660)
 
 
-class Span(click.ParamType[timedelta]):
-    """A length of time: ``90s``, ``5m``, ``24h``, ``2d``."""
-
-    name = "span"
-
-    def convert(self, value: str | timedelta, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        """A timedelta."""
-        if isinstance(value, timedelta):
-            return value
-        span = _AGO.fullmatch(value)
-        if not span:
-            self.fail(f"{value!r} is no length of time; write 90s, 5m, 24h or 2d", param, ctx)
-        return timedelta(**{_UNITS[span[2]]: int(span[1])})
-
-
-@click.command(epilog="Exit codes: 0 done; 1 --fail-on was met; 2 a mistake in the call, a rule or the register.")
+@click.command(
+    epilog=f"LEVEL is one of {', '.join(LEVELS)}; TIME is RFC 3339 or 24h for a day ago; SPAN is 90s, 5m, 24h or 2d. "
+    "Exit codes: 0 done; 1 --fail-on was met; 2 a mistake in the call, a rule or the register."
+)
 @click.argument("logs", nargs=-1, required=True, metavar="LOG…")
-@click.option("--source", help="Source map of every log; otherwise each file's is detected.")
+@click.option("--source", metavar="NAME", help="Source map of every log; otherwise each file's is detected.")
 @click.option("--rules", "selectors", multiple=True, metavar="RULE", help="Stem, number, id or glob; repeatable.")
-@click.option("--level", "levels", multiple=True, type=click.Choice(LEVELS), help="Only rules of this level.")
-@click.option("--chapter", "chapters", multiple=True, help="Only rules of this chapter.")
+@click.option("--level", "levels", multiple=True, metavar="LEVEL", help="Only rules of this level.")
+@click.option("--chapter", "chapters", multiple=True, metavar="NAME", help="Only rules of this chapter.")
 @click.option("--register", type=click.Path(path_type=Path), help="Folder of register tables.")
-@click.option("--since", type=Moment(), help="Judge from this time on: RFC 3339, or 24h for a day ago.")
-@click.option("--until", type=Moment(), help="Judge only what had settled by this time.")
+@click.option("--since", metavar="TIME", help="Judge from this time on.")
+@click.option("--until", metavar="TIME", help="Judge only what had settled by this time.")
 @click.option("--carry", type=click.Path(path_type=Path, dir_okay=False), help="Start from and keep what is open.")
 @click.option("--rejects", type=click.Path(path_type=Path, dir_okay=False), help="Keep rejected lines here.")
-@click.option("--fail-on", type=click.Choice(LEVELS), help="Exit with 1 for a finding of this level or higher.")
-@click.option("--lookback", type=Span(), default="24h", show_default=True, help="How far apart records may join.")
-@click.option("--grace", type=Span(), default="5m", show_default=True, help="How long a chain may still grow.")
+@click.option("--fail-on", metavar="LEVEL", help="Exit with 1 for a finding of this level or higher.")
+@click.option("--lookback", metavar="SPAN", default="24h", show_default=True, help="How far apart records may join.")
+@click.option("--grace", metavar="SPAN", default="5m", show_default=True, help="How long a chain may still grow.")
 @click.option("--format", "form", type=click.Choice(report.FORMATS), default="table", show_default=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the report here.")
 @click.option("--show-sensitive", is_flag=True, help="Show content fields; secrets stay masked.")
-@click.option("--memory", help="Memory limit of the engine, such as 800MB.")
-@click.option("--threads", type=click.IntRange(min=1), help="Worker threads.")
+@click.option("--memory", metavar="SIZE", help="Memory limit of the engine, such as 800MB.")
+@click.option("--threads", type=click.IntRange(1, 256), help="Worker threads.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @click.option("--root", type=click.Path(path_type=Path), help="Folder that holds rules/ and schemas/.")
 @click.pass_context
@@ -93,13 +76,13 @@ def command(
     levels: tuple[str, ...],
     chapters: tuple[str, ...],
     register: Path | None,
-    since: datetime | None,
-    until: datetime | None,
+    since: str | None,
+    until: str | None,
     carry: Path | None,
     rejects: Path | None,
     fail_on: str | None,
-    lookback: timedelta,
-    grace: timedelta,
+    lookback: str,
+    grace: str,
     form: str,
     output: Path | None,
     memory: str | None,
@@ -115,40 +98,139 @@ def command(
     """
     if carry and not until:
         raise click.UsageError("--carry needs --until: a scan without it treats the end of the logs as settled")
+    wrong = _Wrong()
+    files = wrong.or_none(found, logs) or ()
     options = ScanOptions(
-        logs=found(logs),
+        logs=files,
         root=Root(root) if root else Root.default(),
         source=source,
         rules=selectors,
         levels=levels,
         chapters=chapters,
         register=register,
-        since=since,
-        until=until,
+        since=wrong.or_none(moment, "--since", since) if since is not None else None,
+        until=wrong.or_none(moment, "--until", until) if until is not None else None,
         carry=carry,
         rejects=rejects,
-        lookback=lookback,
-        grace=grace,
+        lookback=wrong.or_none(span, "--lookback", lookback) or timedelta(0),
+        grace=wrong.or_none(span, "--grace", grace) or timedelta(0),
         show_sensitive=show_sensitive,
         memory=memory,
         threads=threads,
     )
-    from harness.scan import scan  # noqa: PLC0415 - so that --help needs no engine
-
-    with _progress(shown=not quiet and sys.stderr.isatty()) as tell:
-        result = scan(options, tell)
+    if options.since and options.until and options.since >= options.until:
+        wrong.found.append(Mistake("--since", 0, "it is not before --until, so nothing would be judged"))
+    if memory and not _MEMORY.fullmatch(memory):
+        wrong.found.append(Mistake("--memory", 0, f"{memory!r} is no size; write 800MB or 2GB"))
+    if fail_on and fail_on not in LEVELS:
+        near = closest(fail_on, dict.fromkeys(LEVELS))
+        message = f"{fail_on!r} is no level; " + (f"did you mean {near}?" if near else f"take {', '.join(LEVELS)}")
+        wrong.found.append(Mistake("--fail-on", 0, message))
+    wrong.or_none(writable, files, {"--output": output, "--rejects": rejects, "--carry": carry})
+    if wrong.found:
+        wrong.of(options)
+        raise Mistakes(wrong.found)
+    result = _scanned(options, shown=not quiet and sys.stderr.isatty())
     report.write(result, form, output)
     if fail_on and any(level_rank(f.rule.level) >= level_rank(fail_on) for f in result.findings):
         ctx.exit(1)
 
 
+class _Wrong:
+    """Mistakes, kept until all are known."""
+
+    def __init__(self, found: Iterable[Mistake] = ()) -> None:
+        self.found = list(found)
+
+    def or_none(self, ask: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """What ``ask`` answers; None where it finds a mistake, or a file that can't be read."""
+        try:
+            return ask(*args, **kwargs)
+        except (Mistakes, OSError) as some:
+            found = some.found if isinstance(some, Mistakes) else [_broken(some)]
+            self.found += [mistake for mistake in found if mistake not in self.found]
+            return None
+
+    def of(self, options: ScanOptions) -> None:
+        """What a scan would find wrong with the rules, the source and the register, one after the other."""
+        from backends.register import Register  # noqa: PLC0415 - as with the engine
+        from backends.sources import SourceMaps  # noqa: PLC0415
+        from harness.ruleset import load_rules  # noqa: PLC0415
+        from harness.scan import known_source  # noqa: PLC0415
+
+        rules = self.or_none(load_rules, options.root.rules, options.root.schemas)
+        if rules:
+            self.or_none(rules.select, options.rules, options.levels, options.chapters)
+        maps = self.or_none(SourceMaps.load, options.root.sources) if options.source else None
+        if maps and options.source:
+            self.or_none(known_source, options.source, maps)
+        if options.register:
+            self.or_none(Register.load, options.register)
+
+
+def _scanned(options: ScanOptions, *, shown: bool) -> ScanResult:
+    """The scan; whatever stops it that a person can mend is a mistake, told with all others."""
+    import duckdb  # noqa: PLC0415 - so that --help needs no engine
+
+    from harness.scan import scan  # noqa: PLC0415
+
+    try:
+        with _progress(shown=shown) as tell:
+            return scan(options, tell)
+    except Mistakes as some:
+        wrong = _Wrong(some.found)
+        wrong.of(options)
+        raise Mistakes(wrong.found) from some
+    except duckdb.OutOfMemoryException as full:
+        size = options.memory or "the default"
+        message = f"{size} is too little for these logs; give more, such as --memory 2GB, or take --threads 1"
+        raise Mistakes([Mistake("--memory", 0, message)]) from full
+    except duckdb.IOException as broken:
+        reason = str(broken).splitlines()[0]
+        message = f"no room for temporary files ({reason}); make room, or set TMPDIR to another folder"
+        raise Mistakes([Mistake(tempfile.gettempdir(), 0, message)]) from broken
+    except BrokenPipeError:
+        raise
+    except OSError as broken:
+        raise Mistakes([_broken(broken)]) from broken
+
+
+def _broken(error: OSError) -> Mistake:
+    return Mistake(str(error.filename or "scan"), 0, f"it can't be read or written: {error.strerror or error}")
+
+
+def moment(option: str, text: str) -> datetime:
+    """A time in UTC: RFC 3339, or how long ago: ``90m``, ``24h``, ``7d``."""
+    try:
+        if _AGO.fullmatch(text):
+            return datetime.now(UTC) - span(option, text)
+        time = datetime.fromisoformat(text)
+        return time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):
+        message = f"{text!r} is no time; write 2026-10-05T09:00:00Z, or 24h for a day ago"
+        raise Mistakes([Mistake(option, 0, message)]) from None
+
+
+def span(option: str, text: str) -> timedelta:
+    """A length of time: ``90s``, ``5m``, ``24h``, ``2d``; at most ten years."""
+    match = _AGO.fullmatch(text)
+    try:
+        length = timedelta(**{_UNITS[match[2]]: int(match[1])}) if match else None
+    except (ValueError, OverflowError):
+        length = None
+    if length is None or length > _LONGEST:
+        message = f"{text!r} is no length of time up to ten years; write 90s, 5m, 24h or 2d"
+        raise Mistakes([Mistake(option, 0, message)])
+    return length
+
+
 def found(logs: tuple[str, ...]) -> tuple[str, ...]:
-    """Files behind files, folders and globs, in a fixed order, each once.
+    """Files behind files, folders and globs, in a fixed order, each once, however often and by what path it is named.
 
     Raises:
         Mistakes: every argument that leads to no file.
     """
-    files: dict[str, None] = {}
+    files: dict[str, str] = {}
     missing = []
     for log in logs:
         path = Path(log)
@@ -160,12 +242,44 @@ def found(logs: tuple[str, ...]) -> tuple[str, ...]:
             matches = sorted(glob(log, recursive=True)) if has_magic(log) else []  # noqa: PTH207 - globs may be absolute
             some = [match for match in matches if Path(match).is_file()]
         if not some:
-            what = f"no file in it ends in {', '.join(LOGS[:4])} or .gz" if path.is_dir() else "there is no such file"
-            missing.append(Mistake(log, 0, what))
-        files.update(dict.fromkeys(some))
+            missing.append(Mistake(log, 0, _nothing(log, path)))
+        for file in some:
+            files.setdefault(file if file == STANDARD_INPUT else str(Path(file).resolve()), file)
     if missing:
         raise Mistakes(missing)
-    return tuple(files)
+    return tuple(files.values())
+
+
+def _nothing(log: str, path: Path) -> str:
+    if path.is_dir():
+        return f"no file in it ends in {', '.join(LOGS[:4])} or .gz"
+    if path.exists():
+        return "it can't be read twice, as a scan does; pipe it in and give - instead"
+    return "no file matches" if has_magic(log) else "there is no such file"
+
+
+def writable(logs: tuple[str, ...], outputs: Mapping[str, Path | None]) -> None:
+    """Check before a long scan that its results can be written, and over nothing that is needed.
+
+    Raises:
+        Mistakes: a folder that is not there or not ours to write, a log, or a file that two options name.
+    """
+    taken = {Path(log).resolve(): "one of the logs" for log in logs if log != STANDARD_INPUT}
+    wrong = []
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        file = path.resolve()
+        if not file.parent.is_dir():
+            wrong.append(Mistake(str(path), 0, f"{option} can't be written: there is no folder {file.parent}"))
+        elif not os.access(file if file.exists() else file.parent, os.W_OK):
+            wrong.append(Mistake(str(path), 0, f"{option} can't be written: permission denied"))
+        elif file in taken:
+            wrong.append(Mistake(str(path), 0, f"{option} would overwrite it, and it is {taken[file]}"))
+        if not file.exists() or file.is_file():
+            taken.setdefault(file, f"the file of {option}")
+    if wrong:
+        raise Mistakes(wrong)
 
 
 @contextmanager
@@ -178,6 +292,10 @@ def _progress(*, shown: bool) -> Iterator[Report]:
         task = bar.add_task("reading", total=None)
 
         def tell(progress: Progress) -> None:
-            bar.update(task, description=progress.doing, completed=progress.done, total=progress.total)
+            if progress.total is None:  # work of unknown length: the bar stays where the reading left it
+                bar.update(task, description=progress.doing)
+            else:
+                done = min(progress.done, progress.total)
+                bar.update(task, description=progress.doing, completed=done, total=progress.total)
 
         yield tell

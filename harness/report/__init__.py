@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import io
+import os
 import sys
-from typing import IO, TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from backends.errors import Mistake, Mistakes
 
@@ -17,16 +20,31 @@ FORMATS = ("table", "json", "jsonl")
 
 
 def write(result: ScanResult, form: str, output: Path | None = None) -> None:
-    """Write a report to standard output, or to a file that is replaced only when the report is whole."""
-    module = importlib.import_module(f"harness.report.{form}_report")
+    """Write a report to standard output, or to a file that is replaced only when the report is whole.
+
+    Raises:
+        Mistakes: the file can't be written.
+    """
+    render = importlib.import_module(f"harness.report.{form}_report").render
     if output is None:
-        module.render(result, sys.stdout)
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # an ASCII or Windows terminal lacks some characters
+        render(result, sys.stdout)
+        sys.stdout.flush()
         return
-    beside = output.with_name(output.name + ".new")
     try:
-        with beside.open("w", encoding="utf-8") as stream:
-            stream_out: IO[str] = stream
-            module.render(result, stream_out)
-        beside.replace(output)
+        if output.exists() and not output.is_file():  # a pipe or a device is written to, not replaced
+            with output.open("w", encoding="utf-8") as stream:
+                render(result, stream)
+            return
+        target = output.resolve()
+        beside = target.with_name(f"{target.name}.{os.getpid()}.new")
+        try:
+            with beside.open("w", encoding="utf-8") as stream:
+                render(result, stream)
+            beside.replace(target)
+        finally:
+            with suppress(OSError):
+                beside.unlink()
     except OSError as broken:
         raise Mistakes([Mistake(str(output), 0, f"the report can't be written here: {broken.strerror}")]) from broken
