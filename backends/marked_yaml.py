@@ -50,6 +50,22 @@ class MarkedYaml:
             read.mistakes.append(Mistake(read.file, mark.line + 1 if mark else 0, f"this is not YAML: {problem}"))
         return read
 
+    @classmethod
+    def read_all(cls, path: Path) -> list[MarkedYaml]:
+        """Every document of a file, at least one; what makes the file unreadable is in the first."""
+        try:
+            text = path.read_text(encoding="utf-8")
+            nodes = list(yaml.compose_all(text, Loader=LOADER))
+            data = list(yaml.load_all(text, Loader=LOADER))
+        except (UnicodeDecodeError, yaml.YAMLError):
+            return [cls.read(path)]
+        found = []
+        for node, document in zip(nodes, data, strict=True):
+            read = cls(str(path), document)
+            read._mark(node, ())
+            found.append(read)
+        return found or [cls(str(path))]
+
     def line(self, path: Sequence[str | int]) -> int:
         """The line of the nearest place on the way to a path."""
         for length in range(len(path), -1, -1):

@@ -39,7 +39,8 @@ def blind_spots(engine: Engine, maps: SourceMaps, rules: Sequence[Rule]) -> tupl
 
 def needed(rule: Rule) -> Iterator[tuple[str, str]]:
     """(stage, concept) without which the rule stays quiet, from its ``filter_*`` on blindness."""
-    for name, detection in rule.sigma.detection.detections.items():
+    detections = [item for part in rule.parts for item in part.detection.detections.items()]
+    for name, detection in detections:
         if not name.startswith("filter_"):
             continue
         for field, value in _items(detection):

@@ -73,8 +73,11 @@ class Carry:
 
     def group(self, rule: EventRule) -> str:
         """SQL: the period that this record's finding belongs to is judged now."""
-        end = f"(ts // {rule.period_us} + 1) * {rule.period_us}"
-        return self._now(end) + self._since("ts")
+        return self.moment(rule.period_us)
+
+    def moment(self, period_us: int) -> str:
+        """SQL: the period that ``ts`` lies in is judged now."""
+        return self._now(f"(ts // {period_us} + 1) * {period_us}") + self._since("ts")
 
     def chain(self) -> str:
         """SQL over the chain view: the chain is judged now."""
@@ -102,7 +105,7 @@ class Carry:
         if path is None or self.settled is None:
             return
         waiting = [
-            f"(hits{at // 63} >> {at % 63} & 1 = 1 AND (ts // {r.period_us} + 1) * {r.period_us} > {self.settled})"
+            f"(hits{at // 63} >> {at % 63} & 1 = 1 AND ((ts + {r.reach_us}) // {r.period_us} + 1) * {r.period_us} > {self.settled})"
             for at, r in enumerate(rules)
         ]
         rows = engine.connection.execute(

@@ -231,13 +231,24 @@ def _case(raw: Mapping[str, Any], file: str, line: int) -> Case:
         fires=raw["expect"] == "fire",
         why=raw["why"],
         proves=raw.get("proves"),
-        bends=tuple(Bend(e["base"], _offset(e.get("at")), e.get("set", {})) for e in events),
+        bends=tuple(bend for event in events for bend in _bends(event)),
         register=raw.get("register"),
         now=moment(raw["now"]) if "now" in raw else None,
         never=raw.get("never", {}),
         file=file,
         line=line,
     )
+
+
+def _bends(event: Mapping[str, Any]) -> Iterator[Bend]:
+    """One record, or as many as ``repeat`` says: each ``every`` later, and ``{n}`` in its texts is its number."""
+    at, every = _offset(event.get("at")), _offset(event.get("every"))
+    for number in range(event.get("repeat", 1)):
+        values = event.get("set", {})
+        if "repeat" in event:
+            values = json.loads(json.dumps(values).replace("{n}", str(number + 1)))
+        later = (at or timedelta()) + number * every if every is not None else at
+        yield Bend(event["base"], later, values)
 
 
 def _offset(text: str | None) -> timedelta | None:

@@ -9,6 +9,7 @@ import yaml
 from sigma.rule import SigmaDetection, SigmaDetectionItem
 from sigma.types import SigmaExists, SigmaNull
 
+from backends.correlation import ORDERED
 from backends.duckdb import backend
 from harness.case import load
 from harness.taxonomy import title_of
@@ -101,8 +102,8 @@ def explain(rule: Rule, vocabularies: Mapping[str, Vocabulary], cases_schema: Pa
         id=rule.id,
         file=str(rule.path),
         description=" ".join(str(rule.sigma.description or "").split()),
-        condition=tuple(rule.sigma.detection.condition),
-        detections={name: _as_written(part) for name, part in rule.sigma.detection.detections.items()},
+        condition=_condition(rule),
+        detections={name: _as_written(part) for name, part in _detections(rule)},
         reads=tuple(_readings(parts, vocabulary)),
         blind=tuple(str(value) for where, item in parts if _spares_blind(where, item) for value in item.value),
         stages=rule.stages,
@@ -125,9 +126,34 @@ def _as_written(detection: SigmaDetection) -> str:
     return str(yaml.safe_dump(detection.to_plain(), sort_keys=False, allow_unicode=True)).strip()
 
 
+def _detections(rule: Rule) -> Iterator[tuple[str, SigmaDetection]]:
+    """The selections and filters; those of a correlation's base rules are named ``base.selection``."""
+    if rule.correlation is None:
+        yield from rule.parts[0].detection.detections.items()
+        return
+    for step in rule.correlation.steps:
+        for name, detection in step.rule.detection.detections.items():
+            yield f"{step.name}.{name}", detection
+
+
+def _condition(rule: Rule) -> tuple[str, ...]:
+    correlation = rule.correlation
+    if correlation is None:
+        return tuple(rule.parts[0].detection.condition)
+    first = correlation.steps[0]
+    names = (" then " if correlation.kind == ORDERED else " and ").join(step.name for step in correlation.steps)
+    by = f" by {' and '.join(first.key)}" if first.key else ""
+    told = {
+        "event_count": f"{correlation.least} or more of {names}",
+        "value_count": f"{correlation.least} or more different {first.value} in {names}",
+    }.get(correlation.kind, names)
+    bases = (f"{step.name}: {condition}" for step in correlation.steps for condition in step.rule.detection.condition)
+    return (f"{told} within {correlation.window_us // 1_000_000} s{by}", *bases)
+
+
 def _parts(rule: Rule) -> Iterator[tuple[str, SigmaDetectionItem]]:
     """Every test of the rule with the name of the selection or filter that it stands in."""
-    for name, detection in rule.sigma.detection.detections.items():
+    for name, detection in _detections(rule):
         waiting: list[SigmaDetection | SigmaDetectionItem] = [detection]
         while waiting:
             part = waiting.pop(0)
@@ -138,7 +164,7 @@ def _parts(rule: Rule) -> Iterator[tuple[str, SigmaDetectionItem]]:
 
 
 def _spares_blind(where: str, item: SigmaDetectionItem) -> bool:
-    return where.startswith("filter_") and item.field in BLIND
+    return where.rpartition(".")[2].startswith("filter_") and item.field in BLIND
 
 
 def _readings(parts: list[tuple[str, SigmaDetectionItem]], vocabulary: Vocabulary) -> Iterator[Reading]:
@@ -161,7 +187,7 @@ def _absent(where: str, item: SigmaDetectionItem) -> str:
     wants_absence = any(
         isinstance(value, SigmaNull) or (isinstance(value, SigmaExists) and not value.exists) for value in item.value
     )
-    if where.startswith("filter_"):
+    if where.rpartition(".")[2].startswith("filter_"):
         return "its absence is what the filter looks for" if wants_absence else "absent, the filter does not apply"
     return "its absence is what the rule looks for" if wants_absence else "absent is unknown, and the rule stays quiet"
 
@@ -176,6 +202,6 @@ def _told(case: Case) -> Mapping[str, str]:
 
 def _compiled(rule: Rule, vocabulary: Vocabulary) -> str:
     try:
-        return backend.expression(rule.sigma, vocabulary)
+        return "\n".join(backend.expression(part, vocabulary) for part in rule.parts)
     except backend.Inexpressible as refused:
         return f"not expressible: {refused}"

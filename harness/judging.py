@@ -40,7 +40,7 @@ def proofs_of(root: Root, folder: Path, selectors: Sequence[str] = ()) -> list[P
     """
     events, chains = Vocabulary.load(root.event_schema), Vocabulary.load(root.chain_schema)
     rules = load_rules(folder, root.schemas)
-    files = {rule.path: rule.sigma for rule in rules}
+    files = {rule.path: rule.judged for rule in rules}
     only = [rule.path for rule in rules.select(selectors)]
     subjects = paired(files, folder, root.schemas / "cases.schema.json", events, only)
     return prove(subjects, duckdb(subjects, events, chains, SourceMaps.load(root.sources)), Bases.honest(), events)

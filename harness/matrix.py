@@ -7,13 +7,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sigma.modifiers import SigmaCaseSensitiveModifier, SigmaRegularExpressionModifier
-from sigma.rule import SigmaDetection, SigmaRule
+from sigma.rule import SigmaDetection
 
+from backends.correlation import Correlation
+from harness.correlating import fires
 from harness.oracle import Term, deciding, fields_read, meaning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
+
+    from sigma.rule import SigmaRule
 
     from harness.case import Case, Tables
     from harness.variants import Variant
@@ -30,24 +34,43 @@ class Subject:
     """A rule under proof, with its cases."""
 
     stem: str
-    rule: SigmaRule
+    rule: SigmaRule | Correlation
     cases: tuple[Case, ...]
 
+    @property
+    def parts(self) -> tuple[SigmaRule, ...]:
+        """The rules on single records: itself, or the base rules of a correlation."""
+        return tuple(s.rule for s in self.rule.steps) if isinstance(self.rule, Correlation) else (self.rule,)
+
     @cached_property
+    def terms(self) -> tuple[Term, ...]:
+        """What each part means."""
+        return tuple(map(meaning, self.parts))
+
+    @property
     def term(self) -> Term:
-        """What the rule means."""
-        return meaning(self.rule)
+        """What the rule on single records means."""
+        (term,) = self.terms
+        return term
+
+    def verdicts(self, facts: Sequence[Facts | None], terms: Sequence[Term] | None = None) -> tuple[bool, ...]:
+        """What the oracle says of each record or chain of one data set, by these terms instead of the rule's own."""
+        terms = terms or self.terms
+        if isinstance(self.rule, Correlation):
+            return fires(self.rule, facts, terms)
+        return tuple(record is not None and terms[0].holds(record) for record in facts)
 
     @cached_property
     def fields(self) -> frozenset[str]:
-        """The fields that its condition reads."""
-        return fields_read(self.term)
+        """The fields that its condition reads, a correlation's key and value among them."""
+        own = self.rule.fields if isinstance(self.rule, Correlation) else frozenset()
+        return own.union(*map(fields_read, self.terms))
 
     @cached_property
     def cased(self) -> frozenset[str]:
         """The fields whose letter case it compares."""
         strict = {SigmaCaseSensitiveModifier, SigmaRegularExpressionModifier}
-        waiting: list[Any] = list(self.rule.detection.detections.values())
+        waiting: list[Any] = [d for part in self.parts for d in part.detection.detections.values()]
         found = set()
         while waiting:
             part = waiting.pop()
@@ -60,7 +83,12 @@ class Subject:
     @property
     def of_chains(self) -> bool:
         """Whether it judges chains, not events."""
-        return bool(self.rule.logsource.service == "chain")
+        return self.parts[0].logsource.service == "chain"
+
+    @property
+    def correlates(self) -> bool:
+        """Whether it judges several records together."""
+        return isinstance(self.rule, Correlation)
 
 
 @dataclass(frozen=True)
@@ -157,7 +185,7 @@ class Proof:
 def failure(cell: Cell, answer: Answer, problem: str, *, expected: str) -> Failure:
     """A failure of a cell, with the values read and the first term that decided."""
     known = [facts for facts in answer.facts if facts is not None]
-    atoms = list(deciding(cell.subject.term, known[0])) if known else []
+    atoms = list(deciding(cell.subject.terms[0], known[0])) if known else []
     term = f"{atoms[0][0].text} is {'true' if atoms[0][1] else 'false'}" if atoms else ""
     return Failure(
         stem=cell.subject.stem,

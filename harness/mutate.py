@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+from backends.correlation import ORDERED, Correlation
+from harness.correlating import fires
 from harness.oracle import Either, Every, Not
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
-    from harness.matrix import Answer, Cell
+    from harness.matrix import Answer, Cell, Subject
     from harness.oracle import Term
+
+    Facts = Mapping[str, Any]
 
 
 def weakened(term: Term) -> Iterator[tuple[str, Term]]:
@@ -41,17 +46,44 @@ def survivors(answers: Iterable[tuple[Cell, Answer]]) -> dict[str, list[str]]:
     for cell, answer in answers:
         told.setdefault(cell.subject.stem, []).append((cell, answer))
     return {
-        stem: [words for words, weak in weakened(mine[0][0].subject.term) if not _fails(weak, mine)]
+        stem: [words for words, weak in _weak(mine[0][0].subject) if not _fails(weak, mine)]
         for stem, mine in told.items()
     }
 
 
-def _fails(weak: Term, mine: Sequence[tuple[Cell, Answer]]) -> bool:
-    return any(_fires(weak, answer.facts) != cell.case.fires for cell, answer in mine)
+def _weak(subject: Subject) -> Iterator[tuple[str, Callable[[Sequence[Facts | None]], bool]]]:
+    """Every weaker form of a rule, with what was left out in words."""
+    for at, term in enumerate(subject.terms):
+        for words, weak in weakened(term):
+            terms = (*subject.terms[:at], weak, *subject.terms[at + 1 :])
+            yield words, partial(_by_terms, subject, terms)
+    if isinstance(subject.rule, Correlation):
+        for words, looser in _looser(subject.rule):
+            yield words, partial(_by_correlation, looser, subject.terms)
 
 
-def _fires(term: Term, facts: Sequence[Mapping[str, Any] | None]) -> bool:
-    return any(term.holds(record) for record in facts if record is not None)
+def _by_terms(subject: Subject, terms: Sequence[Term], facts: Sequence[Facts | None]) -> bool:
+    return any(subject.verdicts(facts, terms))
+
+
+def _by_correlation(correlation: Correlation, terms: Sequence[Term], facts: Sequence[Facts | None]) -> bool:
+    return any(fires(correlation, facts, terms))
+
+
+def _looser(correlation: Correlation) -> Iterator[tuple[str, Correlation]]:
+    """A correlation that asks for less: one record fewer, a field of the key fewer, more time, no order."""
+    if correlation.kind in {"event_count", "value_count"}:
+        yield f"{correlation.least} of {correlation.kind}", replace(correlation, least=correlation.least - 1)
+    if correlation.kind == ORDERED:
+        yield "the order", replace(correlation, kind="temporal")
+    yield "the window", replace(correlation, window_us=correlation.window_us * 100)
+    for at, name in enumerate(correlation.steps[0].key):
+        steps = tuple(replace(step, key=step.key[:at] + step.key[at + 1 :]) for step in correlation.steps)
+        yield f"group by {name}", replace(correlation, steps=steps)
+
+
+def _fails(weak: Callable[[Sequence[Facts | None]], bool], mine: Sequence[tuple[Cell, Answer]]) -> bool:
+    return any(weak(answer.facts) != cell.case.fires for cell, answer in mine)
 
 
 def in_words(term: Term) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from backends.duckdb.backend import fields_read
 from harness import masking
 from harness.finding import RECORDS_SHOWN, ChainRef, Finding, RecordRef, RuleRef, Who, finding_id
 from harness.sentence import ITEMS_SHOWN, plain, render
@@ -15,6 +14,9 @@ if TYPE_CHECKING:
 
     from backends.vocabulary import Vocabulary
     from harness.ruleset import Rule
+
+COUNT, VALUES = "correlation.count", "correlation.values"
+"""Words of a correlation's sentence: how many records took part, and how many values they held."""
 
 VALUES_SHOWN = 10
 """Items of an array that a finding carries."""
@@ -37,14 +39,18 @@ class Namer:
         seen: tuple[str, str],
         period: str,
         chain: tuple[str, str] | None,
+        values: int = 0,
     ) -> Finding:
-        """A finding of a single-record rule; ``records`` are the first of its group."""
+        """A finding of a single-record rule or a correlation; ``records`` are the first of its group.
+
+        ``values``: how many values a correlation counted.
+        """
         first = records[0]
-        values = {**first, "chain.id": chain[0]} if chain else first
+        said = {**first, COUNT: count, VALUES: values, **({"chain.id": chain[0]} if chain else {})}
         return Finding(
-            id=finding_id(rule.id, {name: _identity(values.get(name)) for name in rule.group_by}, period),
+            id=finding_id(rule.id, {name: _identity(said.get(name)) for name in rule.group_by}, period),
             rule=reference(rule),
-            sentence=render(rule.sentence, values, self._text),
+            sentence=render(rule.sentence, said, self._text),
             first_seen=seen[0],
             last_seen=seen[1],
             count=count,
@@ -58,7 +64,7 @@ class Namer:
             tool=self._one(records, "gen_ai.tool.name"),
             system=self._one(records, "service.target.name"),
             chain=ChainRef(masking.masked(chain[0]), chain[1]) if chain else None,
-            group={name: self._shown(name, values[name]) for name in rule.group_by if name in values},
+            group={name: self._shown(name, said[name]) for name in rule.group_by if name in said},
             fields=self._fields(rule, first),
             records=tuple(RecordRef(*place) for place in places[:RECORDS_SHOWN]),
             records_total=places_total,
@@ -90,7 +96,7 @@ class Namer:
 
     def _fields(self, rule: Rule, record: Mapping[str, Any]) -> dict[str, Any]:
         """What the rule read on this record; an absent field that it read is null."""
-        return {name: self._shown(name, record.get(name)) for name in sorted(fields_read(rule.sigma))}
+        return {name: self._shown(name, record.get(name)) for name in sorted(rule.reads)}
 
     def _shown(self, name: str, value: Any) -> Any:
         if isinstance(value, list):

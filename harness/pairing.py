@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from backends.correlation import Correlation
 from backends.errors import Mistake, Mistakes
 from harness.case import SUFFIX, load
 from harness.matrix import Subject
@@ -17,13 +18,13 @@ if TYPE_CHECKING:
 
     from backends.vocabulary import Vocabulary
 
-PREFIX = "mcp_"
+PREFIX, CORRELATION = "mcp_", "correlation_"
 FALSE_POSITIVE = "false positive: "
 
 
 def stem(path: Path) -> str:
-    """What a person types for a rule: its file name without ``mcp_`` and suffix."""
-    return path.name.removesuffix(SUFFIX).removesuffix(".yml").removeprefix(PREFIX)
+    """What a person types for a rule: its file name without ``correlation_``, ``mcp_`` and suffix."""
+    return path.name.removesuffix(SUFFIX).removesuffix(".yml").removeprefix(CORRELATION).removeprefix(PREFIX)
 
 
 def cases_beside(rule: Path) -> Path:
@@ -32,7 +33,7 @@ def cases_beside(rule: Path) -> Path:
 
 
 def paired(
-    rules: Mapping[Path, SigmaRule],
+    rules: Mapping[Path, SigmaRule | Correlation],
     folder: Path,
     schema: Path,
     vocabulary: Vocabulary,
@@ -81,10 +82,19 @@ def paired(
     return subjects
 
 
+def proven(rule: SigmaRule | Correlation) -> set[str]:
+    """What cases can prove: selections and filters (``base.selection`` in a correlation), and false positives."""
+    if isinstance(rule, Correlation):
+        parts = {f"{step.name}.{name}" for step in rule.steps for name in step.rule.detection.detections}
+        listed = rule.rule.falsepositives or []
+    else:
+        parts, listed = set(rule.detection.detections), rule.falsepositives or []
+    return parts | {f"{FALSE_POSITIVE}{text}" for text in listed}
+
+
 def _unknown_claims(subject: Subject) -> list[Mistake]:
     """Cases that claim to prove a selection, filter or false positive that the rule does not have."""
-    listed = subject.rule.falsepositives or []
-    known = set(subject.rule.detection.detections) | {f"{FALSE_POSITIVE}{text}" for text in listed}
+    known = proven(subject.rule)
     return [
         Mistake(case.file, case.line, f"proves {case.proves!r}, which the rule does not have")
         for case in subject.cases

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 BATCH = 4000
 """Cells in one data set."""
 
+SEVERAL = 2
+"""Records of a correlation's case that are all bent; of more, the first and the last are."""
+
 WORKERS = 2
 """Data sets judged at the same time: an engine spends seconds on planning, whatever the size."""
 
@@ -77,13 +80,17 @@ def prove(
             answers[number] = _answer(cell.subject, cell, verdicts, start)
             proofs[cell.subject.stem].cells += 1
             if cell.variant.name == AS_WRITTEN:
-                _cross(cell, [s for s in subjects if s is not cell.subject], verdicts, start, proofs)
+                # at one time with other cells, the keys that a correlation groups by may be theirs too
+                alone = _alone(cell)
+                others = [s for s in subjects if s is not cell.subject and (alone or not s.correlates)]
+                _cross(cell, others, verdicts, start, proofs)
     for stem, found in _compared(everything, answers, vocabulary):
         proofs[stem].failures.append(found)
-    written = [cell for cell in everything if cell.variant.name == AS_WRITTEN]
+    written = [cell for cell in everything if cell.variant.name == AS_WRITTEN and not cell.subject.correlates]
+    single = [subject for subject in subjects if not subject.correlates]
     for verdicts, placed in _judged(written, _together(written, bases), judge, vocabulary):
         for number, start in placed:
-            _cross(written[number], subjects, verdicts, start, proofs)
+            _cross(written[number], single, verdicts, start, proofs)
     return list(proofs.values())
 
 
@@ -111,7 +118,8 @@ def _cells(
         matter |= {name for fact in subject.fields for name in inputs.get(fact, ())}
         yield Cell(subject, case, Variant(AS_WRITTEN, records, Same.AS_CASE), records)
         forms = JOINING if subject.of_chains else ()
-        for variant in variants(records, matter, vocabulary, cased=subject.cased, forms=forms):
+        ends = {0, len(records) - 1} if subject.correlates and len(records) > SEVERAL else None
+        for variant in variants(records, matter, vocabulary, cased=subject.cased, forms=forms, only=ends):
             yield Cell(subject, case, variant, variant.records)
 
 
@@ -165,7 +173,7 @@ def _apart(cells: Sequence[Cell], bases: Bases) -> list[DataSet]:
     groups: dict[tuple[str, Any, bool, int], list[int]] = defaultdict(list)
     start = bases.start.isoformat()
     for number, cell in enumerate(cells):
-        tables, chains = cell.case.tables(bases), cell.subject.of_chains
+        tables, chains = cell.case.tables(bases), _alone(cell)
         fixed = chains and (cell.case.now is not None or not may_move(tables, start))
         groups[json.dumps(tables, sort_keys=True), cell.case.now, chains, number if fixed else -1].append(number)
     return [
@@ -173,6 +181,11 @@ def _apart(cells: Sequence[Cell], bases: Bases) -> list[DataSet]:
         for (tables_text, now, chains, _), numbers in groups.items()
         for first in range(0, len(numbers), BATCH)
     ]
+
+
+def _alone(cell: Cell) -> bool:
+    """Whether the cell has a time of its own: that of a chain rule or correlation, which look beyond one record."""
+    return cell.subject.of_chains or cell.subject.correlates
 
 
 def _together(cells: Sequence[Cell], bases: Bases) -> list[DataSet]:
@@ -210,7 +223,7 @@ def _answer(subject: Subject, cell: Cell, verdicts: Verdicts, start: int) -> Ans
         event_hits = verdicts.event_hits.get(subject.stem, ())
         return Answer(
             tuple(place in event_hits for place in places),
-            tuple(facts is not None and subject.term.holds(facts) for facts in events),
+            subject.verdicts(events),
             tuple(events),
         )
     ids = dict.fromkeys(facts["chain.id"] for facts in events if facts is not None and facts.get("chain.id"))
@@ -218,7 +231,7 @@ def _answer(subject: Subject, cell: Cell, verdicts: Verdicts, start: int) -> Ans
     chains = {chain: verdicts.chains[chain] for chain in ids if chain in verdicts.chains}
     return Answer(
         tuple(chain in chain_hits for chain in chains),
-        tuple(subject.term.holds(facts) for facts in chains.values()),
+        subject.verdicts(list(chains.values())),
         (*chains.values(), *(facts for facts in events if facts is None)),
     )
 

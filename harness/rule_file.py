@@ -1,4 +1,7 @@
-"""One Sigma file: read, parsed, and everything that is wrong with it, each at its line."""
+"""One Sigma file: read, parsed, and everything that is wrong with it, each at its line.
+
+A file holds one rule; or one correlation and, in documents of their own, the base rules that only it uses.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,25 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sigma.correlations import SigmaCorrelationRule
 from sigma.exceptions import SigmaError, SigmaRuleLocation
 from sigma.rule import SigmaRule
 
+from backends import correlation
 from backends.marked_yaml import MarkedYaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from backends.correlation import Correlation
     from backends.errors import Mistake
     from backends.vocabulary import Vocabulary
 
 PRODUCT = "mcp"
 SERVICES = ("event", "chain")
 LEVELS = ("informational", "low", "medium", "high", "critical")
-_FILE = re.compile(r"mcp_[a-z0-9_]+\.yml")
+_FILE = re.compile(r"(correlation_)?mcp_[a-z0-9_]+\.yml")
 
 
 @dataclass(frozen=True)
@@ -30,15 +36,17 @@ class RuleFile:
 
     Attributes:
         path: the file.
-        sigma: the rule; None where it can't be parsed.
+        sigma: the rule or correlation; None where it can't be parsed.
         service: ``event`` or ``chain``; None where the logsource is another.
         mistakes: what is wrong with it.
+        correlation: the correlation over its base rules; None for a rule on single records.
     """
 
     path: Path
-    sigma: SigmaRule | None
+    sigma: SigmaRule | SigmaCorrelationRule | None
     service: str | None
     mistakes: tuple[Mistake, ...]
+    correlation: Correlation | None = None
 
     @property
     def level(self) -> str | None:
@@ -54,25 +62,86 @@ def read_rule(path: Path, folder: Path, vocabularies: Mapping[str, Vocabulary]) 
         folder: the folder of rules that it lies under.
         vocabularies: the fields of an event and of a chain record, by service.
     """
-    marks = MarkedYaml.read(path)
-    if marks.mistakes:
-        return RuleFile(path, None, None, tuple(marks.mistakes))
-    if not isinstance(marks.data, dict):
-        return RuleFile(path, None, None, (marks.mistake((), "this is no Sigma rule: the file holds no YAML map"),))
-    found = [marks.mistake((), message) for message in _misplaced(path, folder)]
-    sigma, broken = _parsed(marks, path)
-    found += broken
+    documents = MarkedYaml.read_all(path)
+    if documents[0].mistakes:
+        return RuleFile(path, None, None, tuple(documents[0].mistakes))
+    for marks in documents:
+        if not isinstance(marks.data, dict):
+            message = "this is no Sigma rule: the file holds no YAML map"
+            return RuleFile(path, None, None, (marks.mistake((), message),))
+    found = [documents[0].mistake((), message) for message in _misplaced(path, folder)]
+    correlations = [marks for marks in documents if "correlation" in marks.data]
+    if not correlations:
+        if len(documents) > 1:
+            found.append(
+                documents[1].mistake((), "a file holds one rule; only the base rules of a correlation share one")
+            )
+        sigma, service, wrong = _read_single(documents[0], path, vocabularies)
+        return RuleFile(path, sigma, service, tuple(found + wrong))
+    bases = [marks for marks in documents if "correlation" not in marks.data]
+    return _read_correlation(path, correlations, bases, vocabularies, found)
+
+
+def _read_single(
+    marks: MarkedYaml, path: Path, vocabularies: Mapping[str, Vocabulary]
+) -> tuple[SigmaRule | None, str | None, list[Mistake]]:
+    """A rule on single records, its service, and what is wrong with it."""
+    sigma, found = _parsed(marks, path)
     service = _service(marks.data.get("logsource"))
     if service is None:
         message = f"logsource is product {PRODUCT} with service {' or '.join(SERVICES)}"
         found.append(marks.mistake(("logsource",), message))
     else:
         found += _unknown_fields(marks, vocabularies[service], service)
+    return sigma, service, found + _unnamed(sigma, marks)
+
+
+def _unnamed(sigma: SigmaRule | SigmaCorrelationRule | None, marks: MarkedYaml) -> list[Mistake]:
+    found = []
     if sigma is not None and sigma.id is None:
         found.append(marks.mistake((), "the rule has no id; give it a UUID of version 4"))
     if sigma is not None and sigma.level is None:
         found.append(marks.mistake((), f"the rule has no level; it is one of {', '.join(LEVELS)}"))
-    return RuleFile(path, sigma, service, tuple(found))
+    return found
+
+
+def _read_correlation(
+    path: Path,
+    correlations: Sequence[MarkedYaml],
+    documents: Sequence[MarkedYaml],
+    vocabularies: Mapping[str, Vocabulary],
+    found: list[Mistake],
+) -> RuleFile:
+    marks = correlations[0]
+    if not path.name.startswith("correlation_"):
+        found.append(
+            marks.mistake((), "the file of a correlation is called correlation_mcp_<stem>.yml, as SigmaHQ asks")
+        )
+    if len(correlations) > 1:
+        found.append(correlations[1].mistake((), "a file holds one correlation"))
+    bases: dict[str, SigmaRule] = {}
+    for document in documents:
+        rule, service, wrong = _read_single(document, path, vocabularies)
+        found += wrong
+        if service == "chain":
+            found.append(document.mistake(("logsource", "service"), "a correlation counts events, not chains"))
+        name = document.data.get("name")
+        if not isinstance(name, str):
+            found.append(document.mistake((), "a base rule has a name, by which the correlation calls it"))
+        elif rule is not None:
+            bases[name] = rule
+    try:
+        sigma = SigmaCorrelationRule.from_dict(marks.data, collect_errors=True, source=SigmaRuleLocation(path))
+    except (SigmaError, TypeError, ValueError, AttributeError, UnboundLocalError) as wrong_rule:
+        found.append(marks.mistake(("correlation",), f"this is no Sigma correlation: {_words(wrong_rule)}"))
+        return RuleFile(path, None, "event", tuple(found))
+    found += [marks.mistake(("correlation",), f"this is no Sigma correlation: {_words(e)}") for e in sigma.errors]
+    found += _unnamed(sigma, marks)
+    if not found:
+        said = correlation.mistakes(sigma, bases, vocabularies["event"])
+        found += [marks.mistake(("correlation", key), message) for key, message in said]
+    resolved = None if found else correlation.resolved(sigma, bases)
+    return RuleFile(path, sigma, "event", tuple(found), resolved)
 
 
 def _misplaced(path: Path, folder: Path) -> Iterator[str]:

@@ -7,8 +7,12 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from sigma.rule import SigmaRule
+
+from backends.duckdb.backend import fields_read
 from backends.errors import Mistake, Mistakes
 from backends.vocabulary import Vocabulary, closest
+from harness.naming import COUNT, VALUES
 from harness.pairing import PREFIX, cases_beside, stem
 from harness.parameters import Parameters, seconds
 from harness.rule_file import LEVELS, SERVICES, RuleFile, read_rule, unknown_field
@@ -18,7 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from sigma.rule import SigmaRule
+    from sigma.correlations import SigmaCorrelationRule
+
+    from backends.correlation import Correlation
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,7 @@ class Rule:
         service: ``event`` or ``chain``: which record it judges.
         level: one of ``LEVELS``.
         sigma: the rule itself.
+        correlation: what it correlates; None for a rule on single records.
         kind: ``incident`` or ``posture``.
         group_by: fields whose values, together, make one finding.
         period_sec: how long hits of one group are one finding.
@@ -48,7 +55,7 @@ class Rule:
     chapter: str
     service: str
     level: str
-    sigma: SigmaRule
+    sigma: SigmaRule | SigmaCorrelationRule
     kind: str
     group_by: tuple[str, ...]
     period_sec: int
@@ -58,6 +65,31 @@ class Rule:
     sharpened_by: tuple[str, ...] = ()
     stages: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
+    correlation: Correlation | None = None
+
+    @property
+    def parts(self) -> tuple[SigmaRule, ...]:
+        """The rules on single records: itself, or the base rules of a correlation."""
+        if self.correlation is not None:
+            return tuple(step.rule for step in self.correlation.steps)
+        assert isinstance(self.sigma, SigmaRule)  # noqa: S101 - what is no correlation is a rule
+        return (self.sigma,)
+
+    @property
+    def documents(self) -> tuple[SigmaRule | SigmaCorrelationRule, ...]:
+        """Everything that its file holds."""
+        return (self.sigma, *self.parts) if self.correlation else self.parts
+
+    @property
+    def judged(self) -> SigmaRule | Correlation:
+        """What an engine compiles."""
+        return self.correlation or self.parts[0]
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Fields that its conditions read, a correlation's key and value among them."""
+        own = self.correlation.fields if self.correlation else frozenset()
+        return own.union(*map(fields_read, self.parts))
 
     @property
     def id(self) -> str:
@@ -168,20 +200,23 @@ def _complete(
         return None, []
     name, chapter = stem(file.path), file.path.parent.name
     values = parameters.of(stem=name, chapter=chapter, service=file.service, level=file.level)
-    found = list(_unknown_in_parameters(name, values, parameters, vocabularies[file.service], file.service))
+    found = list(_unknown_in_parameters(name, values, parameters, vocabularies[file.service], file))
     if found:
         return None, found
     said = {"stem": name, "chapter": chapter, "service": file.service, "level": file.level}
-    return _rule(file.path, file.sigma, values, **said), []
+    return _rule(file, values, **said), []
 
 
-def _rule(path: Path, sigma: SigmaRule, values: Mapping[str, Any], **said: str) -> Rule:
+def _rule(file: RuleFile, values: Mapping[str, Any], **said: str) -> Rule:
+    sigma, correlation = file.sigma, file.correlation
+    assert sigma is not None  # noqa: S101 - `_complete` asked
     return Rule(
         **said,
-        path=path,
+        path=file.path,
         sigma=sigma,
+        correlation=correlation,
         kind=values.get("kind", "incident"),
-        group_by=tuple(values.get("group_by", ("chain.id",))),
+        group_by=correlation.steps[0].key if correlation else tuple(values.get("group_by", ("chain.id",))),
         period_sec=seconds(values.get("period", "1d")),
         sentence=values.get("sentence", f"{sigma.title}."),
         number=values.get("number"),
@@ -193,8 +228,12 @@ def _rule(path: Path, sigma: SigmaRule, values: Mapping[str, Any], **said: str) 
 
 
 def _unknown_in_parameters(
-    name: str, values: Mapping[str, Any], parameters: Parameters, vocabulary: Vocabulary, service: str
+    name: str, values: Mapping[str, Any], parameters: Parameters, vocabulary: Vocabulary, file: RuleFile
 ) -> Iterator[Mistake]:
+    more = {COUNT, VALUES} if file.correlation else set()
+    if file.correlation and "group_by" in parameters.document["rules"].get(name, {}):
+        message = f"group_by of {name}: a correlation's findings are grouped by its own group-by"
+        yield Mistake(parameters.file, parameters.line(name, "group_by"), message)
     try:
         said = named_in(values.get("sentence", ""))
     except ValueError as wrong:
@@ -206,8 +245,8 @@ def _unknown_in_parameters(
         ("sentence", said),
     ):
         for field in fields:
-            if field not in vocabulary.fields:
-                message = f"{key} of {name}: {unknown_field(field, vocabulary, service)}"
+            if field not in vocabulary.fields and not (key == "sentence" and field in more):
+                message = f"{key} of {name}: {unknown_field(field, vocabulary, file.service or 'event')}"
                 yield Mistake(parameters.file, parameters.line(name, key), message)
 
 

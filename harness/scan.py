@@ -8,13 +8,13 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backends.duckdb.assemble import assemble
-from backends.duckdb.engine import STAGES, Engine, EventRule, Limits
+from backends.duckdb.engine import STAGES, Engine, Limits
 from backends.duckdb.lines import BadLine, LogFile, read_chunk, read_lines
 from backends.duckdb.target import Sources, chain_records, compile_rules, rfc3339, shown
 from backends.errors import Mistake, Mistakes
@@ -30,6 +30,8 @@ from harness.ruleset import Rule, load_rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from backends.duckdb.engine import EventRule
 
 TABLES = ("agents", "servers", "tools", "scopes", "people", "clients", "networks", "coverage")
 """Tables that a register can have."""
@@ -58,15 +60,15 @@ def scan(options: ScanOptions, progress: Report = lambda _progress: None) -> Sca
     with tempfile.TemporaryDirectory(prefix="countersign-scan-") as folder:
         carry = Carry(options)
         logs = _Logs(options, maps, Path(folder), progress, carry)
-        event_rules, chain_rules = compile_rules({r.stem: r.sigma for r in rules}, events, chains)
         by_stem = {rule.stem: rule for rule in rules}
-        grouped = [
-            EventRule(r.name, r.sql, by_stem[r.name].group_by, by_stem[r.name].period_sec * 1_000_000)
-            for r in event_rules
-        ]
+        periods = {rule.stem: rule.period_sec * 1_000_000 for rule in rules}
+        compiled = compile_rules({r.stem: r.judged for r in rules}, events, chains, periods)
+        grouped = [replace(r, group_by=by_stem[r.name].group_by) if r.reported else r for r in compiled.events]
         sources = sources_of(maps)
         limits = Limits(int(options.lookback.total_seconds() * 1e6), options.memory or "600MB", options.threads or 2)
-        with Engine(events, register.tables, sources.never, sources.client_ids, grouped, limits) as engine:
+        with Engine(
+            events, register.tables, sources.never, sources.client_ids, grouped, compiled.correlations, limits
+        ) as engine:
             engine.progress = logs.advanced
             engine.ingest(logs.files)
             engine.bad += logs.bad
@@ -76,8 +78,8 @@ def scan(options: ScanOptions, progress: Report = lambda _progress: None) -> Sca
             progress(Progress("naming what was found"))
             places = Places(engine, logs.names, carry.names)
             engine.files.update(logs.by_index)
-            found = _Found(engine, by_stem, grouped, chain_rules, chains, places, carry, options)
-            findings = led([*found.events(), *found.chains()])
+            found = _Found(engine, by_stem, grouped, compiled.chains, chains, places, carry, options)
+            findings = led([*found.events(), *found.correlations(), *found.chains()])
             blind = blind_spots(engine, maps, list(rules))
             rejected = _rejected(engine, logs, options)
             summary = _summary(engine, logs, list(rules), register, carry, started, options)
@@ -195,19 +197,20 @@ class _Found:
         specs = self.engine.group_specs()
         parts = []
         for at, rule in enumerate(self.event_rules):
+            if not rule.reported:
+                continue
             spec = specs.index(tuple(n for n in rule.group_by if n != "chain.id"))
             chain = "coalesce(chain, hash(rid))" if "chain.id" in rule.group_by else "0::UBIGINT"
             parts.append(
                 f"SELECT {at} AS rule, hash(g{spec}, {chain}) AS grp, ts // {rule.period_us} AS period, rid, ts, identity, chain, source "
                 f"FROM judged WHERE (hits{at // 63} >> {at % 63}) & 1 = 1 AND {self.carry.group(rule)}",
             )
-        if not parts:
-            return []
-        fired = " OR ".join(f"hits{word} <> 0" for word in range((len(self.event_rules) - 1) // 63 + 1))
         run(
             "CREATE OR REPLACE TEMP TABLE judged AS SELECT ev.*, placed.chain, placed.source "
-            f"FROM ev LEFT JOIN placed USING (rid) WHERE {fired}",
+            f"FROM ev LEFT JOIN placed USING (rid) WHERE {self.engine.reported_sql()}",
         )
+        if not parts:
+            return []
         rows = run(
             "SELECT rule, count(*), min(ts), max(ts), min_by(rid, (ts, identity), 20), count(DISTINCT chain), "
             "min(chain), min_by(source, (ts, identity)), period "
@@ -230,6 +233,40 @@ class _Found:
                 chain=(ids[chain], source) if chains == 1 and chain in ids else None,
             )
             for rule, count, first, last, rids, chains, chain, source, period in rows
+        ]
+
+    def correlations(self) -> list[Finding]:
+        """Findings of correlations, one a key and period: the records of every window that fired in it."""
+        rows: list[tuple[Any, ...]] = []
+        for at, one in enumerate(self.engine.correlations):
+            window, period = one.correlation.window_us, one.period_us
+            rows += self.engine.connection.execute(
+                f"WITH fired AS (SELECT key, ts // {period} AS period, min(ts) - {window} AS since, max(ts) AS until "
+                f"FROM fires_{at} WHERE {self.carry.moment(period)} GROUP BY ALL), "
+                f"held AS (SELECT DISTINCT fired.key, period, rid, ts, identity, value FROM steps_{at} took JOIN fired "
+                "ON fired.key = took.key AND ts BETWEEN since AND until) "
+                f"SELECT {at}, count(DISTINCT held.rid), count(DISTINCT value), min(held.ts), max(held.ts), "
+                f"min_by(held.rid, (held.ts, held.identity), {RECORDS_SHOWN}), count(DISTINCT chain), min(chain), "
+                "min_by(source, (held.ts, held.identity)), period FROM held LEFT JOIN placed ON placed.rid = held.rid "
+                "GROUP BY held.key, period ORDER BY min(held.ts), min(held.identity)",
+            ).fetchall()
+        details = self.engine.details(rid for row in rows for rid in row[5])
+        self.places.learn(record["countersign.places"] for record in details.values())
+        ids = self._chain_ids(sorted({row[7] for row in rows if row[6] == 1}))
+        namer = Namer(self.engine.vocabulary, show_sensitive=self.options.show_sensitive)
+        return [
+            namer.event_finding(
+                self.rules[self.engine.correlations[at].name],
+                [shown(details[rid], self.engine.vocabulary) for rid in rids],
+                self._places(details, rids),
+                count=count,
+                values=values,
+                places_total=count,
+                seen=(rfc3339(first), rfc3339(last)),
+                period=rfc3339(period * self.engine.correlations[at].period_us),
+                chain=(ids[chain], source) if chains == 1 and chain in ids else None,
+            )
+            for at, count, values, first, last, rids, chains, chain, source, period in rows
         ]
 
     def chains(self) -> list[Finding]:

@@ -13,7 +13,7 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import diskcache
 from sigma.data import mitre_attack, mitre_d3fend
@@ -40,6 +40,7 @@ except ImportError:  # pragma: no cover - a development dependency
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from sigma.correlations import SigmaCorrelationRule
     from sigma.rule import SigmaRule, SigmaRuleTag
 
     from backends.vocabulary import Vocabulary
@@ -87,7 +88,9 @@ def validators() -> dict[str, type[SigmaRuleValidator]]:
     return dict(sorted(found.items()))
 
 
-def issues(rules: Iterable[SigmaRule], vocabularies: Mapping[str, Vocabulary]) -> list[SigmaValidationIssue]:
+def issues(
+    rules: Iterable[SigmaRule | SigmaCorrelationRule], vocabularies: Mapping[str, Vocabulary]
+) -> list[SigmaValidationIssue]:
     """What all validators have against the rules.
 
     Args:
@@ -95,11 +98,11 @@ def issues(rules: Iterable[SigmaRule], vocabularies: Mapping[str, Vocabulary]) -
         vocabularies: the fields of an event and of a chain record, by service.
     """
     with pinned(vocabularies):
-        found = SigmaValidator(validators().values()).validate_rules(iter(list(rules)))
+        found = SigmaValidator(validators().values()).validate_rules(iter(cast("list[SigmaRule]", list(rules))))
     return sorted(found, key=lambda issue: (_file(issue), type(issue).__name__, _details(issue)))
 
 
-def check(rules: Iterable[SigmaRule], vocabularies: Mapping[str, Vocabulary]) -> list[Mistake]:
+def check(rules: Iterable[SigmaRule | SigmaCorrelationRule], vocabularies: Mapping[str, Vocabulary]) -> list[Mistake]:
     """`issues` as mistakes with file and line."""
     return [
         Mistake(_file(issue), _line(issue), f"{type(issue).__name__.removesuffix('Issue')}: {_said(issue)}")

@@ -66,6 +66,7 @@ def variants(
     *,
     cased: Collection[str] = (),
     forms: Collection[str] = (),
+    only: Collection[int] | None = None,
 ) -> Iterator[Variant]:
     """Every variant of a case's records, in a fixed order.
 
@@ -75,11 +76,14 @@ def variants(
         vocabulary: the event's fields.
         cased: fields that the rule compares with letter case.
         forms: more fields, varied only in form: absent, and one value as one item.
+        only: records to bend, by index; None for each.
     """
     yield Variant("dotted keys", [dotted(record, vocabulary) for record in records], Same.AS_CASE)
     for name in sorted((set(fields) | set(forms)) & set(vocabulary.raw) - NEVER_BENT):
         field = vocabulary.raw[name]
         for index, record in enumerate(records):
+            if only is not None and index not in only:
+                continue
             value = _value(record, field, vocabulary)
             place = f"{name} of record {index + 1}" if len(records) > 1 else name
             if absent(value) and name not in fields:

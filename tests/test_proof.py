@@ -114,7 +114,7 @@ def folder(at: Path, *cases: dict[str, Any], rule: dict[str, Any] = RULE) -> Pat
 
 
 def subjects(at: Path) -> list[Subject]:
-    return paired({rule.path: rule.sigma for rule in load_rules(at, ROOT.schemas)}, at, CASES_SCHEMA, EVENTS)
+    return paired({rule.path: rule.judged for rule in load_rules(at, ROOT.schemas)}, at, CASES_SCHEMA, EVENTS)
 
 
 class Engine:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 
-from backends.duckdb import register
+from backends.duckdb import correlate, register
 from backends.duckdb.careful import read_carefully
 from backends.duckdb.columns import Seen, flat, quoted, text
 from backends.duckdb.lines import BadLine, LineReader, LogFile, PickedReader, read_lines
@@ -40,12 +40,23 @@ WORD = 63
 
 @dataclass(frozen=True)
 class EventRule:
-    """A compiled single-record rule: its name, its SQL over the event view, and the fields its findings group by."""
+    """A compiled single-record rule.
+
+    Attributes:
+        name: its stem, or ``stem/step`` for the base rule of a correlation.
+        sql: a boolean over the event view.
+        group_by: fields that its findings group by.
+        period_us: how long hits of one group are one finding.
+        reported: whether its hits are findings; those of a base rule are not.
+        reach_us: how long a hit still counts towards a later one.
+    """
 
     name: str
     sql: str
     group_by: tuple[str, ...] = ()
     period_us: int = 3_600_000_000
+    reported: bool = True
+    reach_us: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,6 +84,7 @@ class Engine:
         never: (dataset, stage, blind concepts) of the source maps.
         client_ids: (dataset, dotted id) that a client may set.
         rules: compiled single-record rules, in the order of their bits.
+        correlations: correlations over some of these rules.
     """
 
     vocabulary: Vocabulary
@@ -80,6 +92,7 @@ class Engine:
     never: Sequence[tuple[str, str, Sequence[str]]] = ()
     client_ids: Sequence[tuple[str, str]] = ()
     rules: Sequence[EventRule] = ()
+    correlations: Sequence[correlate.Compiled] = ()
     limits: Limits = Limits()
     progress: Callable[[int], None] = lambda _read: None
     bad: list[BadLine] = field(default_factory=list)
@@ -185,11 +198,14 @@ class Engine:
             for number, word in enumerate(words)
         ] or ["0::UBIGINT AS hits0"]
         specs = self.group_specs()
-        any_hit = " OR ".join(f"hits{number} <> 0" for number in range(len(bits)))
+        any_hit = self.reported_sql()
         groups = [
             f"CASE WHEN {any_hit} THEN {_group_hash(spec, self.vocabulary)} END AS g{number}"
             for number, spec in enumerate(specs)
         ]
+        groups += correlate.key_columns(
+            self.correlations, {bit: f"(hits{bit // WORD} >> {bit % WORD}) & 1 = 1" for bit in range(len(self.rules))}
+        )
         client = {name: [d for d, n in self.client_ids if n == name] for _, name in self.client_ids}
         narrow = _narrow(client)
         return (
@@ -197,9 +213,16 @@ class Engine:
             f"{', '.join(bits + groups + narrow)}\nFROM ({self.events_sql(seen=seen)})"
         )
 
+    def reported_sql(self) -> str:
+        """SQL over the pass's rows: a rule fires whose hits are findings by themselves."""
+        masks: dict[int, int] = {}
+        for bit, rule in enumerate(self.rules):
+            masks[bit // WORD] = masks.get(bit // WORD, 0) | int(rule.reported) << bit % WORD
+        return " OR ".join(f"hits{word} & {mask}::UBIGINT <> 0" for word, mask in masks.items() if mask) or "false"
+
     def group_specs(self) -> list[tuple[str, ...]]:
         """Distinct tuples of event fields that findings are grouped by; ``chain.id`` is added after joining."""
-        seen = dict.fromkeys(_spec(rule) for rule in self.rules)
+        seen = dict.fromkeys(_spec(rule) for rule in self.rules if rule.reported)
         return list(seen)
 
     def join(self) -> None:
@@ -214,6 +237,7 @@ class Engine:
         for name in ("emitters.sql", "joining.sql", "chain.sql"):
             for statement in _statements(name):
                 run(statement)
+        correlate.prepare(self)
 
     def _cut(self, key: str) -> None:
         """A key idle longer than the lookback starts a new chain: its later sessions get a hash of their own."""

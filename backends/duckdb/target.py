@@ -10,7 +10,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backends.correlation import Correlation
 from backends.duckdb import backend
+from backends.duckdb.correlate import Compiled, fired
 from backends.duckdb.engine import Engine, EventRule, Limits
 from backends.duckdb.lines import BadLine, LogFile
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from backends.vocabulary import Vocabulary
 
+HOUR = 3_600_000_000
 LATE = frozenset({"event.sequence_gap", "event.hash_broken", "chain.id", "chain.id_source"})
 """Event facts that are known only after the pass, when records have been compared: no event rule of the pass reads them."""
 
@@ -48,7 +51,7 @@ class Judgement:
     Attributes:
         events: flat records with every derived fact, in the order given; None where the record was rejected.
         chains: flat chain records, each with ``countersign.members``: indices of its records.
-        event_hits: rule name → indices of the records it fires for.
+        event_hits: rule name → indices of the records it fires for; a correlation fires at the record that completes it.
         chain_hits: rule name → ids of the chains it fires for.
         rejected: index → reason.
     """
@@ -63,7 +66,7 @@ class Judgement:
 def judge(
     records: Sequence[Mapping[str, Any] | bytes],
     *,
-    rules: Mapping[str, SigmaRule],
+    rules: Mapping[str, SigmaRule | Correlation],
     vocabulary: Vocabulary,
     chain_vocabulary: Vocabulary,
     register: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
@@ -74,14 +77,14 @@ def judge(
 
     Args:
         records: as logged, or the very bytes of a line.
-        rules: name → rule; ``service: chain`` rules are judged on chain records.
+        rules: name → rule or correlation; ``service: chain`` rules are judged on chain records.
         vocabulary: event fields.
         chain_vocabulary: chain fields.
         register: the register's tables, None for none.
         sources: blind concepts and untrusted ids by dataset.
         limits: lookback, memory, threads.
     """
-    event_rules, chain_rules = compile_rules(rules, vocabulary, chain_vocabulary)
+    compiled = compile_rules(rules, vocabulary, chain_vocabulary)
     with tempfile.TemporaryDirectory(prefix="countersign-") as folder:
         path = Path(folder) / "records.jsonl"
         lines = [r if isinstance(r, bytes) else json.dumps(r, ensure_ascii=False).encode() for r in records]
@@ -90,38 +93,89 @@ def judge(
         for line in lines:
             starts.append(starts[-1] + len(line) + 1)
         index = {offset: at for at, offset in enumerate(starts[:-1])}
-        with Engine(vocabulary, register or {}, sources.never, sources.client_ids, event_rules, limits) as engine:
+        with Engine(
+            vocabulary,
+            register or {},
+            sources.never,
+            sources.client_ids,
+            compiled.events,
+            compiled.correlations,
+            limits,
+        ) as engine:
             engine.ingest([LogFile(0, path, "records.jsonl")])
             engine.join()
-            return _collect(engine, len(records), index, event_rules, chain_rules)
+            return _collect(engine, len(records), index, compiled)
+
+
+@dataclass(frozen=True)
+class CompiledRules:
+    """Rules as the engine takes them.
+
+    Attributes:
+        events: single-record rules, those that only a correlation counts among them.
+        chains: (name, SQL over the chain view).
+        correlations: correlations over some of ``events``.
+    """
+
+    events: list[EventRule]
+    chains: list[tuple[str, str]]
+    correlations: list[Compiled]
 
 
 def compile_rules(
-    rules: Mapping[str, SigmaRule], vocabulary: Vocabulary, chain_vocabulary: Vocabulary
-) -> tuple[list[EventRule], list[tuple[str, str]]]:
-    """Split by service and compile; raises `backend.Inexpressible`."""
-    events, chains = [], []
+    rules: Mapping[str, SigmaRule | Correlation],
+    vocabulary: Vocabulary,
+    chain_vocabulary: Vocabulary,
+    periods_us: Mapping[str, int] | None = None,
+) -> CompiledRules:
+    """Split by service and compile; raises `backend.Inexpressible`.
+
+    Args:
+        rules: by name; a correlation's base rules are its own.
+        vocabulary: the event's fields.
+        chain_vocabulary: the chain's.
+        periods_us: how long the hits of one group are one finding, by name; an hour where it says nothing.
+    """
+    compiled = CompiledRules([], [], [])
+    periods = periods_us or {}
     for name, rule in rules.items():
-        if rule.logsource.service == "chain":
-            chains.append((name, backend.expression(rule, chain_vocabulary)))
-        elif late := sorted(backend.fields_read(rule) & LATE):
-            raise backend.Inexpressible(
-                f"rule {rule.title!r} reads {late[0]}, which only an emitter's records together say"
-            )
+        if isinstance(rule, Correlation):
+            bits = []
+            for step in rule.steps:
+                bits.append(len(compiled.events))
+                sql = _event_expression(step.rule, vocabulary)
+                period = periods.get(name, HOUR)
+                compiled.events.append(
+                    EventRule(f"{name}/{step.name}", sql, (), period, reported=False, reach_us=rule.window_us)
+                )
+            compiled.correlations.append(Compiled(name, rule, periods.get(name, HOUR), tuple(bits)))
+        elif rule.logsource.service == "chain":
+            compiled.chains.append((name, backend.expression(rule, chain_vocabulary)))
         else:
-            events.append(EventRule(name, backend.expression(rule, vocabulary)))
-    return events, chains
+            sql = _event_expression(rule, vocabulary)
+            compiled.events.append(EventRule(name, sql, period_us=periods.get(name, HOUR)))
+    return compiled
+
+
+def _event_expression(rule: SigmaRule, vocabulary: Vocabulary) -> str:
+    if rule.logsource.service == "chain":
+        raise backend.Inexpressible(f"rule {rule.title!r} is correlated and judges chains, which is not supported")
+    if late := sorted(backend.fields_read(rule) & LATE):
+        raise backend.Inexpressible(
+            f"rule {rule.title!r} reads {late[0]}, which only an emitter's records together say"
+        )
+    return backend.expression(rule, vocabulary)
 
 
 def _collect(
     engine: Engine,
     count: int,
     index: Mapping[int, int],
-    event_rules: Sequence[EventRule],
-    chain_rules: Sequence[tuple[str, str]],
+    compiled: CompiledRules,
 ) -> Judgement:
     run = engine.connection.execute
-    judgement = Judgement([None] * count, event_hits={r.name: set() for r in event_rules})
+    reported = [(bit, rule.name) for bit, rule in enumerate(compiled.events) if rule.reported]
+    judgement = Judgement([None] * count, event_hits={name: set() for _, name in reported})
     words = [
         column
         for (column,) in run("SELECT column_name FROM (DESCRIBE ev) WHERE starts_with(column_name, 'hits')").fetchall()
@@ -132,9 +186,9 @@ def _collect(
     for rid, *bits in rows:
         at = place[rid]
         judgement.events[at] = shown(details[rid], engine.vocabulary)
-        for number, rule in enumerate(event_rules):
-            if bits[number // 63] >> (number % 63) & 1:
-                judgement.event_hits[rule.name].add(at)
+        for name in (name for bit, name in reported if bits[bit // 63] >> (bit % 63) & 1):
+            judgement.event_hits[name].add(at)
+    judgement.event_hits |= {name: {place[rid] for rid in rids} for name, rids in fired(engine)}
     for rid, gap, broken in run("SELECT rid, sequence_gap, hash_broken FROM evidence").fetchall():
         event = judgement.events[place[rid]]
         known = {"event.sequence_gap": gap, "event.hash_broken": broken}
@@ -153,8 +207,8 @@ def _collect(
             if event is not None:
                 event.update({"chain.id": record["chain.id"], "chain.id_source": source})
         judgement.chains.append(record)
-    hits = engine.chain_hits(chain_rules)
-    judgement.chain_hits = {name: {ids[chain] for chain in hits.get(name, ())} for name, _ in chain_rules}
+    hits = engine.chain_hits(compiled.chains)
+    judgement.chain_hits = {name: {ids[chain] for chain in hits.get(name, ())} for name, _ in compiled.chains}
     judgement.rejected = {index[bad.offset]: bad.reason for bad in engine.bad if bad.offset in index}
     return judgement
 

@@ -115,7 +115,7 @@ def _checked(rules: RuleSet, place: Root, form: str, stock_cache: Path | None) -
     vocabularies = {service: Vocabulary.load(place.schemas / f"{service}.schema.json") for service in SERVICES}
     if stock_cache:
         sigma_check.fill_stock_cache(stock_cache, vocabularies)
-    found = sigma_check.check([rule.sigma for rule in rules], vocabularies)
+    found = sigma_check.check([sigma for rule in rules for sigma in rule.documents], vocabularies)
     count = len(sigma_check.validators())
     if form == "json":
         issues = [{"file": m.file, "line": m.line, "message": m.message} for m in found]
