@@ -184,7 +184,9 @@ def _wrong(document: Any, schema: Path) -> Iterator[tuple[Sequence[str | int], s
     """What the schema refuses, at its most telling depth."""
     validator = jsonschema.Draft202012Validator(json.loads(schema.read_text(encoding="utf-8")))
     for error in validator.iter_errors(document):
-        if error.validator == "oneOf" and not error.absolute_path:
+        if error.validator == "minItems":
+            yield error.absolute_path, f"{error.validator_value} or more are needed here"
+        elif error.validator == "oneOf" and not error.absolute_path:
             yield (), error.message
         elif error.validator == "oneOf" and error.absolute_path[-1] != "register":
             yield error.absolute_path, "a case has either a base (with set) or a list of events"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from backends.errors import Mistake, Mistakes
+
 
 @dataclass(frozen=True)
 class Root:
@@ -16,6 +18,20 @@ class Root:
     def default(cls) -> Root:
         """The checkout that this package was installed from."""
         return cls(Path(__file__).resolve().parent.parent)
+
+    @classmethod
+    def at(cls, path: Path | None) -> Root:
+        """The content root that a person names; this checkout when they name none.
+
+        Raises:
+            Mistakes: it holds no schemas.
+        """
+        if path is None:
+            return cls.default()
+        if not (path / "schemas" / "event.schema.json").is_file():
+            message = "it is no content root: there is no schemas/event.schema.json in it; leave --root out for our own"
+            raise Mistakes([Mistake(str(path), 0, message)])
+        return cls(path)
 
     @property
     def rules(self) -> Path:

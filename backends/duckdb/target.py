@@ -275,7 +275,7 @@ def chain_records(  # noqa: C901 - one loop a kind of column
         for name, source in SETS.items():
             values: dict[str, None] = {}
             for rid in members[chain]:
-                value = details.get(rid, {}).get(source)
+                value = _of(details.get(rid, {}), source)
                 values.update(dict.fromkeys(value if isinstance(value, list) else [] if value is None else [value]))
             if values:
                 record[name] = sorted(values)
@@ -288,6 +288,15 @@ def chain_records(  # noqa: C901 - one loop a kind of column
             record["chain.id"] += f"@{record['chain.start']}"
         taken.add(record["chain.id"])
     return found
+
+
+PERSON = ("user.key", "user.email", "user.id", "user.name")
+"""How a person is named, best first; a key needs an issuer, an e-mail or the register."""
+
+
+def _of(record: Mapping[str, Any], field: str) -> Any:
+    names = PERSON if field == "user.key" else (field,)
+    return next((record[name] for name in names if record.get(name) is not None), None)
 
 
 def shown(record: Mapping[str, Any], vocabulary: Vocabulary) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def command(rule: str, *, root: Path | None, form: str) -> None:
 
     RULE is a stem such as orphan_write, a number of the catalogue, an id, or a file. A glob explains all that it names.
     """
-    place = Root(root) if root else Root.default()
+    place = Root.at(root)
     vocabularies = {service: Vocabulary.load(place.schemas / f"{service}.schema.json") for service in SERVICES}
     chosen = load_rules(place.rules, place.schemas).select([rule])
     explained = [explain(each, vocabularies, place.schemas / "cases.schema.json") for each in chosen]

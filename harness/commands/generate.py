@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="The same options give the same bytes, on any machine and for any number of shards.")
-@click.option("-o", "--output", required=True, metavar="FILE", help="The log: .jsonl or .jsonl.gz, - for stdout.")
+@click.option("-o", "--output", default="-", metavar="FILE", help="The log: .jsonl or .jsonl.gz; else standard output.")
 @click.option("--events", type=click.IntRange(min=1), default=100_000, show_default=True, help="About how many.")
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
 @click.option("--start", default="2026-10-05T00:00:00Z", show_default=True, help="When the log begins, RFC 3339.")
 @click.option("--days", type=click.FloatRange(min=0.01), default=7.0, show_default=True, help="How long it is.")
-@click.option("--attacks", "wanted", default="all", show_default=True, help="all, none, or names: a,b,c.")
+@click.option("--attacks", "wanted", default="all", show_default=True, help="all, none, list, or names: a,b,c.")
 @click.option("--attack-rate", type=click.FloatRange(0, 1), default=0.001, show_default=True, help="Of all chains.")
 @click.option("--people", type=click.IntRange(min=2), default=500, show_default=True)
 @click.option("--agents", "agent_count", type=click.IntRange(min=5), default=40, show_default=True)
@@ -51,8 +51,17 @@ def command(
     shards: int,
 ) -> None:
     """Write synthetic logs in the project's schema: honest chains over all stages, and labelled attacks."""
+    if wanted == "list":
+        for name, attack in attacks().items():
+            click.echo(f"{name:32}{(attack.__doc__ or '').strip()}")
+        return
     world = World(seed, people, agent_count, servers)
     plan = Plan(events, seed, _micros(start), days, _names(wanted), attack_rate, world)
+    if len(plan.names) > plan.chains:
+        message = (
+            f"{events:,} events hold {plan.chains:,} chains, fewer than {len(plan.names)} attacks; ask for more events"
+        )
+        raise Mistakes([Mistake("--events", 0, message)])
     if register_out:
         write_register(world.register, register_out)
     with ExitStack() as stack:
@@ -70,7 +79,7 @@ def _names(wanted: str) -> tuple[str, ...]:
     known = tuple(attacks())
     if wanted in {"all", "none"}:
         return known if wanted == "all" else ()
-    names = tuple(wanted.split(","))
+    names = tuple(name.strip() for name in wanted.split(",") if name.strip())
     unknown = [name for name in names if name not in known]
     if unknown:
         raise Mistakes([Mistake(name, 0, f"no attack has this name; there are {', '.join(known)}") for name in unknown])
@@ -92,6 +101,8 @@ def _file(name: str) -> Iterator[IO[bytes]]:
         yield sys.stdout.buffer
         return
     path = Path(name)
+    if not path.parent.is_dir():
+        raise Mistakes([Mistake(name, 0, f"there is no folder {path.parent}; make it first")])
     beside = path.with_name(path.name + ".new")
     try:
         with beside.open("wb") as stream:

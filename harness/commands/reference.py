@@ -16,7 +16,7 @@ from harness.reference import stale, write
 @click.pass_context
 def command(ctx: click.Context, *, check: bool, root: Path | None) -> None:
     """Write the pages that are made from schemas and rules, or check that they are fresh."""
-    place = Root(root) if root else Root.default()
+    place = Root.at(root)
     paths = stale(place) if check else write(place)
     for path in paths:
         click.echo(f"{path} is stale: run countersign reference" if check else f"wrote {path}")

@@ -54,7 +54,7 @@ def command(
 
     Register tables in brackets only sharpen a rule: without them it finds less, or errs more.
     """
-    place = Root(root) if root else Root.default()
+    place = Root.at(root)
     rules = load_rules(place.rules, place.schemas).select(selectors, levels, chapters)
     if check or stock_cache:
         ctx.exit(_checked(rules, place, form, stock_cache))

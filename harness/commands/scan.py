@@ -45,7 +45,7 @@ _LONGEST = timedelta(days=3660)
 
 @click.command(
     epilog=f"LEVEL is one of {', '.join(LEVELS)}; TIME is RFC 3339 or 24h for a day ago; SPAN is 90s, 5m, 24h or 2d. "
-    "Exit codes: 0 done; 1 --fail-on was met; 2 a mistake in the call, a rule or the register."
+    "Exit codes: 0 done; 1 --fail-on was met; 2 a mistake in the call, a rule or the register; 70 a defect of ours."
 )
 @click.argument("logs", nargs=-1, required=True, metavar="LOG…")
 @click.option("--source", metavar="NAME", help="Source map of every log; otherwise each file's is detected.")
@@ -102,7 +102,7 @@ def command(
     files = wrong.or_none(found, logs) or ()
     options = ScanOptions(
         logs=files,
-        root=Root(root) if root else Root.default(),
+        root=wrong.or_none(Root.at, root) or Root.default(),
         source=source,
         rules=selectors,
         levels=levels,

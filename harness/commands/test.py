@@ -40,7 +40,7 @@ def command(rules: tuple[str, ...], root: Path | None, rules_dir: Path | None, f
     RULE is a stem such as orphan_write, a number, an id, a file or a glob of stems; without any, all are proven.
     Exit code 1 when a cell fails, 2 when a rule or its cases cannot be read.
     """
-    home = Root(root) if root else Root.default()
+    home = Root.at(root)
     proofs = proofs_of(home, rules_dir or home.rules, rules)
     failed = any(proof.failures for proof in proofs)
     if form == "json":

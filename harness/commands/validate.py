@@ -40,7 +40,7 @@ def command(
     """
     if bool(files) == bool(register):
         raise click.UsageError("name the logs to check, or a register with --register")
-    place = Root(root) if root else Root.default()
+    place = Root.at(root)
     if register:
         ctx.exit(_register(Path(register), form))
 
