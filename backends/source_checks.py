@@ -7,40 +7,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from backends.concepts import CONCEPTS
+
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
 
     from backends.errors import Mistake
     from backends.marked_yaml import MarkedYaml
-
-CONCEPTS: Mapping[str, tuple[str, ...]] = {
-    "prompt": ("chain.prompt.id", "chain.prompt.hash", "chain.prompt.length", "chain.prompt.text"),
-    "user": ("user.id", "user.name", "user.email"),
-    "agent": ("gen_ai.agent.id", "gen_ai.agent.name"),
-    "act": ("oauth.act.sub", "oauth.act.chain", "oauth.act.depth", "oauth.act.present"),
-    "scope": ("oauth.scope.requested", "oauth.scope.granted", "oauth.scope.presented"),
-    "required_scope": ("oauth.scope.required",),
-    "audience": ("oauth.token.audience", "oauth.resource"),
-    "response": ("chain.response.hash", "chain.response.text", "mcp.tool.result.bytes"),
-    "arguments": ("gen_ai.tool.call.arguments", "gen_ai.tool.call.arguments_hash"),
-    "correlation": ("trace.id", "transaction.id"),
-    "proxy": ("chain.via_proxy",),
-    "token": ("oauth.token.id",),
-    "token_hash": ("oauth.token.hash",),
-    "expiry": ("oauth.token.expires_at", "oauth.token.expires_in"),
-    "client": ("oauth.client.id",),
-    "tool": ("gen_ai.tool.name",),
-    "server": ("mcp.server.name", "mcp.server.id", "mcp.server.uri"),
-    "definition": ("mcp.tool.definition.hash",),
-    "decision": ("mcp.tool.decision",),
-    "conversation": ("gen_ai.conversation.id",),
-    "auth": ("mcp.server.auth",),
-    "exposure": ("mcp.server.exposure",),
-    "address": ("source.ip",),
-    "outcome": ("event.outcome",),
-    "actor": ("chain.actor.recorded_type",),
-}
-"""The fields by which a record would say a concept."""
 
 _SET_BY_ASSEMBLY = frozenset({"@timestamp", "chain.stage", "event.dataset"})
 

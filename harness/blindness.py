@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from sigma.rule import SigmaDetection, SigmaDetectionItem
 
-from backends.duckdb.engine import CONCEPTS, STAGES, Engine
+from backends.concepts import CONCEPTS
+from backends.duckdb.engine import STAGES, Engine
 from harness.finding import Blind
 
 if TYPE_CHECKING:

@@ -90,6 +90,14 @@ class Carry:
     def _since(self, moment: str) -> str:
         return f" AND {moment} >= {microseconds(self.options.since)}" if self.options.since else ""
 
+    def _witnesses(self) -> str:
+        """SQL: chains that have settled, and will not be judged again, yet show that an open one bears a stranger's id."""
+        return (
+            "SELECT settled.chain FROM across settled JOIN chains past ON past.chain = settled.chain "
+            f"AND past.\"chain.end\" > {self.settled} - getvariable('lookback') "
+            f'JOIN across open USING (id) JOIN chains ON chains.chain = open.chain AND chains."chain.end" > {self.settled}'
+        )
+
     def count(self, engine: Engine) -> None:
         """Count what is judged, open, and ending within the grace window of the last record."""
         grace = int(self.options.grace.total_seconds() * 1_000_000)
@@ -111,6 +119,7 @@ class Carry:
         rows = engine.connection.execute(
             'SELECT file, "offset", identity, provenance FROM ev WHERE rid IN ('
             f'SELECT rid FROM placed JOIN chains USING (chain) WHERE "chain.end" > {self.settled}) OR ts > {self.settled}'
+            f" OR rid IN (SELECT rid FROM placed WHERE chain IN ({self._witnesses()}))"
             + "".join(f" OR {one}" for one in waiting)
             + ' ORDER BY file, "offset"',
         ).fetchall()

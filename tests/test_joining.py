@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from backends.concepts import CONCEPTS, bits
 from backends.duckdb.target import Sources, judge
 from backends.vocabulary import Vocabulary
 from harness.paths import Root
@@ -26,10 +27,14 @@ if TYPE_CHECKING:
 ROOT = Root.default()
 VOCABULARY = Vocabulary.load(ROOT.event_schema)
 CHAIN_VOCABULARY = Vocabulary.load(ROOT.chain_schema)
-# Made-up sources: a gateway that never logs prompts and takes its correlation id from the client, and one that takes
-# even the prompt id from it.
+# Made-up sources: a gateway that never logs prompts and takes its correlation id from the client, one that takes even
+# the prompt id from it, and one that can carry no correlation id.
 SOURCES = Sources(
-    never=(("gateway", "tool_call", ("prompt",)),),
+    never=(
+        ("gateway", "tool_call", ("prompt",)),
+        ("no_ids", "decision", ("correlation",)),
+        ("no_ids", "tool_call", ("correlation",)),
+    ),
     client_ids=(("gateway", "transaction.id"), ("caller", "chain.prompt.id")),
 )
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
@@ -236,6 +241,58 @@ def test_a_record_that_nothing_places_keeps_its_id_wherever_it_lies(form: str) -
 def test_a_line_delivered_twice_is_one_record(form: str) -> None:
     calls = direct_calls(form)
     assert len(chain_ids([*calls, calls[0]])) == len(calls)
+
+
+STAGES = ("prompt", "decision", "tool_call", "tool_response", "token", "consent", "access", "change")
+
+
+@cache
+def blind() -> dict[tuple[str, str], tuple[Any, set[str]]]:
+    """By concept and stage: what `event.blind` and `chain.blind` say where a source can never supply that one."""
+    pairs = [(concept, stage) for concept in CONCEPTS for stage in STAGES]
+    records = [
+        {
+            "@timestamp": "2026-03-02T10:00:00Z",
+            "chain.stage": stage,
+            "trace.id": f"{concept} at {stage}",
+            "event.dataset": f"without_{concept}",
+        }
+        for concept, stage in pairs
+    ]
+    sources = Sources(never=tuple((f"without_{concept}", stage, (concept,)) for concept, stage in pairs))
+    judgement = judge(records, rules={}, vocabulary=VOCABULARY, chain_vocabulary=CHAIN_VOCABULARY, sources=sources)
+    chains = {chain["chain.id"]: chain["chain.blind"] for chain in judgement.chains}
+    return {
+        (concept, stage): (event["event.blind"], {pair for pair in chains[f"{concept} at {stage}"] if "." in pair})
+        for (concept, stage), event in zip(pairs, judgement.events, strict=True)
+        if event
+    }
+
+
+@pytest.mark.parametrize("concept", CONCEPTS)
+def test_every_concept_that_a_source_map_may_declare_arrives_at_record_and_chain(concept: str) -> None:
+    told = {stage: blind()[concept, stage] for stage in STAGES}
+    assert told == {stage: ([concept], {f"{stage}.{concept}"}) for stage in STAGES}
+
+
+def test_a_source_that_is_blind_to_everything_says_everything() -> None:
+    record = {
+        "@timestamp": "2026-03-02T10:00:00Z",
+        "chain.stage": "access",
+        "trace.id": "t",
+        "event.dataset": "made_up",
+    }
+    sources = Sources(never=(("made_up", "access", tuple(CONCEPTS)),))
+    (chain,) = judge(
+        [record], rules={}, vocabulary=VOCABULARY, chain_vocabulary=CHAIN_VOCABULARY, sources=sources
+    ).chains
+    assert {pair for pair in chain["chain.blind"] if "." in pair} == {f"access.{concept}" for concept in CONCEPTS}
+
+
+def test_the_form_of_a_source_map_knows_the_same_concepts_and_32_bits_hold_them() -> None:
+    form = json.loads((ROOT.schemas / "source-map.schema.json").read_text())
+    assert set(form["$defs"]["concept"]["enum"]) == set(CONCEPTS)
+    assert bits(CONCEPTS) < 1 << 32
 
 
 def test_every_plain_fact_of_a_chain_is_told_both_true_and_false() -> None:

@@ -195,6 +195,25 @@ def test_two_scans_so_chained_give_exactly_the_findings_of_one_without_coverage(
     assert in_two_scans(*worlds["no register"], 17, tmp_path) == at_once["no register"]
 
 
+STRANGERS = "Two people send one correlation id, and the gateway gives each request a trace of its own."
+
+
+@pytest.mark.parametrize("seconds", [1, 6, 302, 400], ids="until {}s".format)
+def test_a_settled_chain_still_shows_that_an_open_one_bears_a_strangers_id(seconds: int, tmp_path: Path) -> None:
+    (story,) = [story for story in stories_of("conflict") if story["story"] == STRANGERS]
+    records = logged(story, "s")
+    until = BEGINNING + timedelta(seconds=seconds)
+    begun = [record for record in records if datetime.fromisoformat(record["@timestamp"]) < until]
+    rest = [record for record in records if record not in begun]
+    first, second = write(tmp_path / "first.jsonl", begun), write(tmp_path / "second.jsonl", rest)
+    only, carry = ("correlation_id_shared",), tmp_path / "carry"
+    found = scan(ScanOptions(logs=(str(first),), root=ROOT, rules=only, until=until, carry=carry)).findings
+    found += scan(
+        ScanOptions(logs=(str(second),), root=ROOT, rules=only, until=BEGINNING + LATER, carry=carry)
+    ).findings
+    assert sorted(finding.group["chain.id"] for finding in found) == ["s.t-1", "s.t-2"]
+
+
 def in_two_scans(root: Root, register: Path | None, minute: int, folder: Path) -> list[str]:
     """What two scans find of the morning, the first until a few seconds after the given minute."""
     until = BEGINNING + timedelta(minutes=minute, seconds=2)

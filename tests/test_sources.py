@@ -12,10 +12,10 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from backends.concepts import CONCEPTS
 from backends.duckdb.assemble import UNKNOWN, AssemblyReport, assemble
 from backends.duckdb.lines import LogFile
 from backends.errors import Mistakes
-from backends.source_checks import CONCEPTS
 from backends.sources import SourceMaps
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 
+from backends.concepts import CONCEPTS, bits
 from backends.duckdb import correlate, register
 from backends.duckdb.careful import read_carefully
 from backends.duckdb.columns import Seen, flat, quoted, text
@@ -27,10 +28,6 @@ if TYPE_CHECKING:
 
 VIEWS = Path(__file__).parent / "views"
 STAGES = ("prompt", "decision", "tool_call", "tool_response", "token", "consent", "access", "change")
-CONCEPTS = (
-    *("prompt", "user", "agent", "scope", "response", "correlation", "arguments", "act", "audience", "proxy"),
-    *("token", "server", "outcome", "actor"),
-)
 FEW = 20_000
 """Lines that are read again one by one; more are found by another reading of the whole."""
 
@@ -116,10 +113,10 @@ class Engine:
         register.load(self.connection, self.tables)
         for statement in _statements("macros.sql"):
             run(statement)
-        run("CREATE TEMP TABLE source_never(dataset VARCHAR, stage VARCHAR, concepts VARCHAR[])")
+        run("CREATE TEMP TABLE source_never(dataset VARCHAR, stage VARCHAR, concepts VARCHAR[], bits UINTEGER)")
         if self.never:
             self.connection.executemany(
-                "INSERT INTO source_never VALUES (?, ?, ?)", [[d, s, list(c)] for d, s, c in self.never]
+                "INSERT INTO source_never VALUES (?, ?, ?, ?)", [[d, s, list(c), bits(c)] for d, s, c in self.never]
             )
         run(_bit_macros())
         return self
@@ -234,7 +231,7 @@ class Engine:
             run("DELETE FROM ev WHERE rid NOT IN (SELECT min(rid) FROM ev GROUP BY identity)")
         for key in ("p", "t", "x", "c"):
             self._cut(key)
-        for name in ("emitters.sql", "joining.sql", "chain.sql"):
+        for name in ("emitters.sql", "joining.sql", "attribution.sql", "conflict.sql", "chain.sql"):
             for statement in _statements(name):
                 run(statement)
         correlate.prepare(self)
@@ -337,10 +334,6 @@ def _narrow(client: Mapping[str, Sequence[str]]) -> list[str]:
     def key(kind: str, value: str) -> str:
         return f"CASE WHEN {value} IS NOT NULL THEN hash({text(kind)}, {value}) END"
 
-    concept_bits = " | ".join(
-        f'(coalesce(list_contains("event.blind", {text(concept)}), false)::UINTEGER << {bit})'
-        for bit, concept in enumerate(CONCEPTS)
-    )
     stages = ", ".join(text(stage) for stage in STAGES)
     return [
         "line_hash AS identity",
@@ -367,6 +360,7 @@ def _narrow(client: Mapping[str, Sequence[str]]) -> list[str]:
             'CASE WHEN "oauth.act.sub" IS NOT NULL OR "oauth.act.chain" IS NOT NULL THEN list_transform('
             'list_append(coalesce("oauth.act.chain", []), "oauth.act.sub"), lambda a: hash(\'agent\', lower(a))) END AS act'
         ),
+        key("client", 'lower("oauth.client.id")') + " AS client",
         key("span", '"span.id"') + " AS span",
         key("span", '"span.parent_id"') + " AS parent",
         key("token", '"oauth.token.id"') + " AS token",
@@ -374,6 +368,12 @@ def _narrow(client: Mapping[str, Sequence[str]]) -> list[str]:
         key("server", 'lower(coalesce("mcp.server.name", "mcp.server.uri"))') + " AS server",
         key("system", 'lower("service.target.name")') + " AS system",
         'coalesce("user.id", "user.name", "user.email") IS NOT NULL AS human',
+        # who acts where no person is named: a service by the register, or a client on its own behalf (RFC 6749 §4.4)
+        (
+            "CASE WHEN NOT human AND moved THEN hash('service', lower(effective_id)) "
+            'WHEN NOT human AND \'client_credentials\' IN (lower("oauth.grant_type"), lower("oauth.delegation.type")) '
+            "THEN client END AS service"
+        ),
         'coalesce("user.id", "user.name", "user.email", "user.effective.id", "user.effective.name") IS NOT NULL AS actor_known',
         "coalesce(lower(\"chain.operation\") IN ('write', 'create', 'delete', 'admin'), false) AS is_write",
         'coalesce("gen_ai.agent.id", "oauth.act.sub", client_agent, service_agent, effective_agent) IS NOT NULL AS by_agent',
@@ -401,7 +401,7 @@ def _narrow(client: Mapping[str, Sequence[str]]) -> list[str]:
         '"event.sequence"::BIGINT AS sequence',
         key("record", '"event.hash"') + " AS record_hash",
         key("record", '"event.previous_hash"') + " AS previous_hash",
-        f'CASE WHEN "event.blind" IS NULL THEN 0::UINTEGER ELSE {concept_bits} END AS blind',
+        "coalesce(blind_bits, 0::UINTEGER) AS blind",
     ]
 
 
@@ -418,10 +418,12 @@ def _bit_macros() -> str:
         + f" THEN stage || '.{concept}' END"
         for bit, concept in enumerate(CONCEPTS)
     )
+    words = ", ".join(text(concept) for concept in CONCEPTS)
     return (
         f"CREATE OR REPLACE TEMP MACRO stage_bits(stages) AS {stages};\n"
         "CREATE OR REPLACE TEMP MACRO blind_pairs(stage, bits, covered) AS CASE WHEN coalesce(bits, 0) = 0 THEN [] "
-        f"ELSE list_filter([{pairs}], lambda pair: pair IS NOT NULL) END"
+        f"ELSE list_filter([{pairs}], lambda pair: pair IS NOT NULL) END;\n"
+        f"CREATE OR REPLACE TEMP MACRO is_blind(bits, concept) AS bits & (1::UINTEGER << (list_position([{words}], concept) - 1)) > 0"
     )
 
 

@@ -297,13 +297,16 @@ BLINDNESS = {
 BLIND_RULES = {
     ("contextforge", "prompt"): {"tool_call_without_prompt", "chain_without_prompt"},
     ("contextforge", "scope"): {"unscoped_tool_call"},
+    ("contextforge", "act"): {"service_identity_acts_for_many"},
     ("contextforge", "response"): {"call_never_answered"},
     ("mcp_otel", "prompt"): {"tool_call_without_prompt", "chain_without_prompt"},
     ("mcp_otel", "user"): {"service_actor_without_user", "delegation_dropped"},
+    ("mcp_otel", "act"): {"service_identity_acts_for_many"},
     ("mcp_otel", "response"): {"call_never_answered"},
     ("mcp_otel_client", "prompt"): {"tool_call_without_prompt", "chain_without_prompt"},
     ("mcp_otel_client", "user"): {"service_actor_without_user", "delegation_dropped"},
     ("mcp_otel_client", "scope"): {"unscoped_tool_call"},
+    ("mcp_otel_client", "act"): {"service_identity_acts_for_many"},
     ("mcp_otel_client", "response"): {"call_never_answered"},
 }
 BOTH = pytest.mark.parametrize("scanned", ["unregistered", "registered"])

@@ -1,53 +1,21 @@
--- The chain view: one row a chain, each fact a boolean with a plain name. Reads `ev` and `placed` (joining.sql).
-CREATE OR REPLACE TEMP TABLE link AS
-  SELECT ev.*, placed.chain, placed.source, placed.kind, placed.member FROM ev JOIN placed USING (rid);
-
--- A join by a claimed id buys an alibi only if a second fact agrees: same person, token or parent span, on a record that
--- is in the chain by an issued id; where none is, on a record of another stage. A lent join never buys one: whoever stole
--- the token brings the same person along.
-CREATE OR REPLACE TEMP TABLE agreed AS
-  WITH issued AS (SELECT DISTINCT chain FROM link WHERE member = 0)
-  SELECT DISTINCT soft.rid FROM link soft JOIN link other ON other.chain = soft.chain AND other.stage <> soft.stage
-  WHERE soft.member = 1 AND soft.stage IN (1, 3, 7)
-    AND (other.member = 0 OR (other.member = 1 AND soft.chain NOT IN (SELECT chain FROM issued)))
-    AND (soft.person = other.person OR soft.parent = other.span OR soft.span = other.parent OR soft.h = other.h);
-
--- To which call does an access belong? By parent span, else tool-call id, else because the chain has one call.
-CREATE OR REPLACE TEMP TABLE calls AS
-  SELECT rid, chain, span, c, t, h, server, person, human, read_scope, read_only_tool, system,
-    member NOT IN (1, 2) OR rid IN (SELECT rid FROM agreed) AS backed,
-    answered OR denied OR cancelled OR running OR rid IN (
-      SELECT called.rid FROM link called JOIN link decision ON decision.chain = called.chain AND decision.stage = 2 AND decision.denied
-      WHERE called.stage = 3 AND (called.c = decision.c OR called.parent = decision.span OR called.span = decision.parent OR called.parent = decision.parent)
-    ) AS settled_itself
-  FROM link WHERE stage = 3;
-
-CREATE OR REPLACE TEMP TABLE one_call AS
-  SELECT chain, count(*) AS n, count(*) FILTER (backed) AS backed, min(rid) AS rid FROM calls GROUP BY chain;
-
-CREATE OR REPLACE TEMP TABLE accesses AS
-  SELECT link.rid, link.chain, link.person, link.person_kind, link.human, link.names_agent, link.h, link.is_write, link.by_agent, link.audience_match,
-    link.member NOT IN (1, 2) OR link.rid IN (SELECT rid FROM agreed) AS backed,
-    coalesce(by_span.call, by_id.call, CASE WHEN one_call.n = 1 THEN one_call.rid END) AS call
-  FROM link
-  LEFT JOIN (SELECT chain, span, min(rid) AS call FROM calls WHERE span IS NOT NULL GROUP BY chain, span) by_span
-    ON by_span.chain = link.chain AND by_span.span = link.parent
-  LEFT JOIN (SELECT chain, c, min(rid) AS call FROM calls WHERE c IS NOT NULL GROUP BY chain, c) by_id
-    ON by_id.chain = link.chain AND by_id.c = link.c
-  LEFT JOIN one_call ON one_call.chain = link.chain
-  WHERE link.stage = 7;
-
+-- The chain view: one row a chain, each fact a boolean with a plain name. Reads `link`, `calls` and `accesses`
+-- (attribution.sql) and what is in conflict (conflict.sql).
 CREATE OR REPLACE TEMP TABLE access_facts AS
-  SELECT accesses.chain,
+  SELECT chain,
     bool_and(call IS NOT NULL) AS attributed,
-    bool_or(is_write AND (by_agent AND coalesce(one_call.backed, 0) = 0 OR NOT accesses.backed)) AS orphan_write,
-    bool_and(accesses.human AND coalesce(accesses.person = calls.person, true)) FILTER (calls.human) AS user_propagated,
-    bool_and(accesses.names_agent) FILTER (call IS NOT NULL) AS agent_propagated,
-    bool_or(accesses.h = calls.h AND NOT coalesce(accesses.audience_match, false)) AS passed_through,
-    bool_or(is_write AND calls.read_scope) AS under_read_scope,
-    bool_or(is_write AND calls.read_only_tool) AS with_read_only_tool
-  FROM accesses LEFT JOIN calls ON calls.rid = accesses.call LEFT JOIN one_call ON one_call.chain = accesses.chain
-  GROUP BY accesses.chain;
+    bool_or(is_write AND (by_agent AND backed_calls = 0 OR NOT backed)) AS orphan_write,
+    -- no, if one access names nobody or another; unknown, if one names somebody who cannot be compared
+    CASE WHEN bool_or(NOT same_person) THEN false WHEN bool_and(same_person IS NOT NULL) FILTER (call_human) THEN true END AS user_propagated,
+    bool_and(names_agent) FILTER (call IS NOT NULL) AS agent_propagated,
+    bool_or(h = call_h AND NOT coalesce(audience_match, false)) AS passed_through,
+    bool_or(is_write AND read_scope) AS under_read_scope,
+    bool_or(is_write AND read_only_tool) AS with_read_only_tool
+  FROM (
+    SELECT accesses.*, coalesce(one_call.backed, 0) AS backed_calls, calls.h AS call_h, calls.human AS call_human, calls.read_scope, calls.read_only_tool,
+      CASE WHEN calls.human THEN
+        CASE WHEN NOT accesses.human THEN false WHEN accesses.person_kind = calls.person_kind THEN accesses.person = calls.person END END AS same_person
+    FROM accesses LEFT JOIN calls ON calls.rid = accesses.call LEFT JOIN one_call ON one_call.chain = accesses.chain)
+  GROUP BY chain;
 
 -- Is every call answered? By itself, by tool-call id, span or trace, or because the chain has one call and an answer.
 CREATE OR REPLACE TEMP TABLE answer AS
@@ -63,44 +31,19 @@ CREATE OR REPLACE TEMP TABLE answer AS
     ON by_trace.chain = calls.chain AND by_trace.t = calls.t
   GROUP BY calls.chain;
 
--- People, compared only within one kind of key. Same stage, two people: conflict. Along the stages: the user changed.
-CREATE OR REPLACE TEMP TABLE people AS
-  SELECT chain, bool_or(p1 <> p2 OR t1 <> t2 OR c1 <> c2 OR a1 <> a2) AS conflict,
-    bool_or(p1 <> t1 OR p1 <> c1 OR p1 <> a1 OR t1 <> c1 OR t1 <> a1 OR c1 <> a1) AS changed
-  FROM (
-    SELECT link.chain, link.person_kind,
-      min(link.person) FILTER (stage = 1) AS p1, max(link.person) FILTER (stage = 1) AS p2,
-      min(link.person) FILTER (stage = 5) AS t1, max(link.person) FILTER (stage = 5) AS t2,
-      min(link.person) FILTER (stage = 3) AS c1, max(link.person) FILTER (stage = 3) AS c2,
-      min(link.person) FILTER (stage = 7 AND linked.rid IS NOT NULL) AS a1, max(link.person) FILTER (stage = 7 AND linked.rid IS NOT NULL) AS a2
-    FROM link LEFT JOIN (SELECT rid FROM accesses WHERE call IS NOT NULL) linked ON linked.rid = link.rid
-    WHERE link.person IS NOT NULL AND stage IN (1, 3, 5, 7)
-    GROUP BY link.chain, link.person_kind)
-  GROUP BY chain;
-
--- Unrelated agents, or unrelated tokens at one server, at the same stage of one chain.
-CREATE OR REPLACE TEMP TABLE strangers AS
-  WITH many AS (
-    SELECT chain, stage FROM link WHERE stage IN (1, 3, 5, 7)
-    GROUP BY chain, stage HAVING min(agent) <> max(agent) OR (stage = 3 AND min(h) <> max(h))),
-  few AS (SELECT link.* FROM link JOIN many USING (chain, stage))
-  SELECT DISTINCT a.chain FROM few a JOIN few b ON a.chain = b.chain AND a.stage = b.stage AND a.rid < b.rid
-  WHERE (a.agent <> b.agent AND NOT coalesce(a.agent_parent = b.agent, false) AND NOT coalesce(b.agent_parent = a.agent, false)
-         AND NOT coalesce(list_contains(a.act, b.agent), false) AND NOT coalesce(list_contains(b.act, a.agent), false))
-     OR (a.stage = 3 AND a.server = b.server AND a.h <> b.h AND a.member <> 2 AND b.member <> 2
-         AND NOT coalesce(a.token_parent = b.token, false) AND NOT coalesce(b.token_parent = a.token, false)
-         AND NOT coalesce(a.token_parent = b.token_parent, false) AND NOT coalesce(a.token = b.token, false));
-
--- The first hop that lost the correlation id which an earlier hop of the same chain had.
+-- The first hop that lost the correlation id which an earlier hop of the same chain had. A hop that could have kept it comes
+-- before one whose sources can carry none: that one is named only where no other lost it, and a rule excuses it.
 CREATE OR REPLACE TEMP TABLE dropped AS
   WITH hop AS (
-    SELECT chain, stage, [0, 1, 2, 3, 4, 0, 0, 5, 0][stage + 1] AS hop, bool_or(coalesce(p, t, x) IS NULL) AS lost, bool_or(coalesce(p, t, x) IS NOT NULL) AS had
+    SELECT chain, stage, [0, 1, 2, 3, 4, 0, 0, 5, 0][stage + 1] AS hop,
+      bool_or(coalesce(p, t, x) IS NULL AND NOT is_blind(blind, 'correlation')) AS lost, bool_and(is_blind(blind, 'correlation')) AS blind,
+      bool_or(coalesce(p, t, x) IS NULL) AS lacked, bool_or(coalesce(p, t, x) IS NOT NULL) AS had
     FROM link WHERE stage IN (1, 2, 3, 4, 7)
       AND chain IN (SELECT chain FROM link WHERE coalesce(p, t, x) IS NULL AND stage IN (2, 3, 4, 7))
     GROUP BY chain, stage)
-  SELECT later.chain, arg_min(later.stage, later.hop) AS stage
+  SELECT later.chain, arg_min(later.stage, (later.blind, later.hop)) AS stage
   FROM hop later JOIN hop earlier ON earlier.chain = later.chain AND earlier.hop < later.hop
-  WHERE later.lost AND earlier.had
+  WHERE (later.lost OR later.lacked AND later.blind) AND earlier.had
   GROUP BY later.chain;
 
 CREATE OR REPLACE TEMP TABLE soft_prompt AS
@@ -122,7 +65,8 @@ CREATE OR REPLACE TEMP TABLE chain_base AS
     min(agent) AS agent, min(system) AS system, bit_or(1::UINTEGER << stage) AS seen,
     -- a concept is blind at a stage when every record of the chain at that stage can never supply it
     bit_and(blind) FILTER (stage = 1) AS blind1, bit_and(blind) FILTER (stage = 2) AS blind2, bit_and(blind) FILTER (stage = 3) AS blind3, bit_and(blind) FILTER (stage = 4) AS blind4,
-    bit_and(blind) FILTER (stage = 5) AS blind5, bit_and(blind) FILTER (stage = 7) AS blind7
+    bit_and(blind) FILTER (stage = 5) AS blind5, bit_and(blind) FILTER (stage = 6) AS blind6, bit_and(blind) FILTER (stage = 7) AS blind7,
+    bit_and(blind) FILTER (stage = 8) AS blind8
   FROM link GROUP BY chain;
 
 -- Which stages are expected of a chain? Those that the register's coverage names for its agent or system; where it names
@@ -166,8 +110,8 @@ CREATE OR REPLACE TEMP TABLE chains AS
     CASE WHEN b.tool_calls > 0 THEN coalesce(backing.human, false) END AS "chain.user_linked",
     af.user_propagated AS "chain.user_propagated",
     af.agent_propagated AS "chain.agent_propagated",
-    coalesce(people.changed, false) AND NOT (coalesce(people.conflict, false) OR strangers.chain IS NOT NULL) AS "chain.user_changed",
-    coalesce(people.conflict, false) OR strangers.chain IS NOT NULL AS "chain.conflict",
+    changed.chain IS NOT NULL AND conflict.chain IS NULL AS "chain.user_changed",
+    conflict.chain IS NOT NULL AS "chain.conflict",
     dropped.chain IS NOT NULL AS "chain.id_dropped",
     coalesce(af.passed_through, false) AS "chain.token_passed_through",
     coalesce(af.orphan_write, false) AS "chain.orphan_write",
@@ -182,14 +126,15 @@ CREATE OR REPLACE TEMP TABLE chains AS
     coalesce(b.restricted, false) AS "chain.restricted_data",
     af.attributed AS "chain.attributed",
     ['prompt', 'decision', 'tool_call', 'tool_response', 'token', 'consent', 'access', 'change'][dropped.stage] AS "chain.id_dropped_at",
-    list_concat(
+    flatten([
       CASE WHEN b.prompts = 0 AND expected.stages & 2 = 0 THEN ['prompt'] ELSE [] END,
-      list_concat(CASE WHEN b.tool_calls = 0 AND expected.stages & 8 = 0 THEN ['tool_call'] ELSE [] END,
-      list_concat(CASE WHEN b.responses = 0 AND expected.stages & 16 = 0 THEN ['tool_response'] ELSE [] END,
-      list_concat(blind_pairs('prompt', b.blind1, 0::UINTEGER), list_concat(blind_pairs('decision', b.blind2, 0::UINTEGER),
-      list_concat(blind_pairs('tool_call', b.blind3, coalesce(expected.covered, 0::UINTEGER)),
-      list_concat(blind_pairs('tool_response', b.blind4, 0::UINTEGER), list_concat(blind_pairs('token', b.blind5, 0::UINTEGER), blind_pairs('access', b.blind7, 0::UINTEGER))))))))) AS blind
+      CASE WHEN b.tool_calls = 0 AND expected.stages & 8 = 0 THEN ['tool_call'] ELSE [] END,
+      CASE WHEN b.responses = 0 AND expected.stages & 16 = 0 THEN ['tool_response'] ELSE [] END,
+      blind_pairs('prompt', b.blind1, 0::UINTEGER), blind_pairs('decision', b.blind2, 0::UINTEGER),
+      blind_pairs('tool_call', b.blind3, coalesce(expected.covered, 0::UINTEGER)), blind_pairs('tool_response', b.blind4, 0::UINTEGER),
+      blind_pairs('token', b.blind5, 0::UINTEGER), blind_pairs('consent', b.blind6, 0::UINTEGER),
+      blind_pairs('access', b.blind7, 0::UINTEGER), blind_pairs('change', b.blind8, 0::UINTEGER)]) AS blind
   FROM chain_base b
   LEFT JOIN soft_prompt USING (chain) LEFT JOIN answer USING (chain) LEFT JOIN access_facts af USING (chain)
-  LEFT JOIN people USING (chain) LEFT JOIN strangers USING (chain) LEFT JOIN dropped USING (chain) LEFT JOIN expected USING (chain)
+  LEFT JOIN changed USING (chain) LEFT JOIN conflict USING (chain) LEFT JOIN dropped USING (chain) LEFT JOIN expected USING (chain)
   LEFT JOIN (SELECT chain, bool_and(backed) AS all_backed, bool_or(human AND backed) AS human FROM calls GROUP BY chain) backing USING (chain);

@@ -26,7 +26,7 @@ WITH placed AS (   -- who acts: an identity that the register calls a service is
     coalesce(tool.identity_arguments, any_tool.identity_arguments) AS identity_arguments,
     agent.service_identities AS agent_identities, agent.client_ids AS agent_clients,
     getvariable('agent_of_client')[lower("oauth.client.id")] AS client_owner,
-    coalesce(never_stage.concepts, []) AS never,
+    coalesce(never_stage.concepts, []) AS never, never_stage.bits AS blind_bits,
     coalesce(issued.person, anywhere.person, mailed.person) AS person,
     CASE WHEN getvariable('has_networks') THEN countersign_address("source.ip") END AS address
   FROM placed
