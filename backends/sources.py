@@ -17,13 +17,14 @@ from jsonschema import Draft202012Validator
 
 from backends.errors import Mistake, Mistakes
 from backends.marked_yaml import MarkedYaml
+from backends.otlp import unpacked
 from backends.source_checks import check, check_together
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 Expression = Any
-"""A JSON Pointer, or an object with one key: value, json, first, lookup, capture, time, scale, span, split."""
+"""A JSON Pointer, or an object with one key: value, json, first, lookup, capture, parsed, time, scale, span, split."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,7 @@ class SourceMap:
         about: what writes the records and how one gets at them.
         product: name, version, documentation.
         schema_form: its records are events already.
+        unpack: the form in which one line holds many records, None where a line is a record.
         detect: a record that fits one of these speaks for this source; none for a map that only others speak as.
         issued_ids: dotted id fields that a trusted component sets.
         client_ids: dotted id fields that whoever sends the request may set.
@@ -158,6 +160,7 @@ class SourceMap:
     about: str
     product: Mapping[str, str]
     schema_form: bool
+    unpack: Literal["otlp"] | None
     detect: tuple[Recognised, ...]
     issued_ids: frozenset[str]
     client_ids: frozenset[str]
@@ -175,6 +178,7 @@ class SourceMap:
             about=shape["about"],
             product=shape["product"],
             schema_form=shape.get("schema_form", False),
+            unpack=shape.get("unpack"),
             detect=tuple(map(Recognised.of, shape.get("detect", ()))),
             issued_ids=frozenset(shape["ids"]["issued"]),
             client_ids=frozenset(shape["ids"]["client"]),
@@ -186,8 +190,12 @@ class SourceMap:
         )
 
     def speaks_for(self, record: Mapping[str, Any]) -> bool:
-        """Whether a parsed record is one of this source's."""
-        return any(recognised.fits(record) for recognised in self.detect)
+        """Whether a parsed line is one of this source's, or holds a record that is."""
+        return any(recognised.fits(one) for one in self.records(record) for recognised in self.detect)
+
+    def records(self, line: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """The records of a parsed line; the SQL of `assemble_unpack` finds the same."""
+        return unpacked(line) if self.unpack else [line]
 
     @cached_property
     def stages(self) -> tuple[str, ...]:

@@ -321,7 +321,7 @@ def _rejected(engine: Engine, logs: _Logs, options: ScanOptions) -> tuple[Reject
     if options.rejects:
         with options.rejects.open("wb") as out:
             for index in logs.names:
-                places = [(b.offset, b.length) for b in bad if b.file == index]
+                places = list(dict.fromkeys((b.offset, b.length) for b in bad if b.file == index))
                 for _, line in read_lines(logs.by_index[index], places):
                     out.write(line + b"\n")
     return tuple(Rejected(logs.names.get(b.file, "-"), b.number, b.reason) for b in bad[:REJECTS_SHOWN])

@@ -17,6 +17,7 @@ import duckdb
 
 from backends.duckdb.assemble_expressions import Pointers, column, moment, pointers_of, quoted, recognises, stamp, text
 from backends.duckdb.assemble_joins import join
+from backends.duckdb.assemble_unpack import records
 from backends.duckdb.lines import BadLine, LineReader, LogFile
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ def assemble(
         connection.execute(f"SET memory_limit = {quoted(memory_limit)}")
         connection.register("log_line", reader.reader())
         connection.execute(_record_table(source))
+        connection.execute("UPDATE record SET row = rowid")  # in the order of reading; a line may hold many records
         connection.unregister("log_line")
         join(connection, source)
         connection.execute(f"CREATE TEMP TABLE emitted AS {_emitted(source)}")
@@ -142,29 +144,23 @@ def _record_table(source: SourceMap) -> str:
     took = 'least(greatest(try_cast(try_cast("event.duration" AS DOUBLE) / 1000 AS BIGINT), 0), ' + f"{longest})"
     return f"""
         CREATE TEMP TABLE record AS
-        WITH line AS (
-          SELECT file, "offset", number, json_valid(line) AS valid, CASE WHEN json_valid(line) THEN line END AS doc
-          FROM log_line
-        ), parsed AS (
-          SELECT file, "offset", number, valid, json_keys(doc) AS keys,
+        WITH parsed AS (
+          SELECT file, "offset", number, misread, json_keys(doc) AS keys,
             json_extract_string(doc, {pointers.sql()}) AS found,
             json_type(doc, {pointers.sql()}) AS shapes
-          FROM line
+          FROM ({records(source)})
         ), sorted AS (
-          SELECT *, CASE WHEN NOT valid THEN NULL {kinds} ELSE 0 END AS kind FROM parsed
+          SELECT *, CASE WHEN keys IS NULL THEN NULL {kinds} ELSE 0 END AS kind FROM parsed
         ), valued AS (
-          SELECT file, "offset", number, kind,
+          SELECT file, "offset", number, kind, misread,
             CASE kind {at} END AS moment,
-            CASE WHEN NOT valid THEN 'it is not valid JSON'
-              WHEN len(keys) <> len(list_distinct(keys)) THEN 'a key occurs twice' END AS misread,
             CASE kind {shapes} END AS misshapen,
             {", ".join(columns)}
           FROM sorted
         ), timed AS (
           SELECT *, to_microseconds(coalesce({took}, 0)) AS took FROM valued
         )
-        SELECT * EXCLUDE (misread, misshapen, took),
-          file::BIGINT * 1099511627776 + number AS row,
+        SELECT * EXCLUDE (misread, misshapen, took), 0::BIGINT AS row,
           coalesce(misread, 'a text is expected at ' || misshapen, CASE WHEN moment IS NULL AND kind IN ({", ".join(str(n) for n, _ in used)})
             THEN 'its time cannot be read' END) AS bad,
           CASE WHEN kind IN ({end}) THEN moment - took ELSE moment END AS begins,

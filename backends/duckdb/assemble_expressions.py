@@ -64,7 +64,9 @@ def text(expression: Any, pointers: Pointers) -> str:
 
 
 def moment(expression: Any, pointers: Pointers) -> str:
-    """SQL of type TIMESTAMP (UTC, µs), null when the value is no time; for a ``time`` expression."""
+    """SQL of type TIMESTAMP (UTC, µs), null when the value is no time; for a ``time``, or the ``first`` of several."""
+    if "first" in expression:
+        return f"coalesce({', '.join(moment(one, pointers) for one in expression['first'])})"
     shape = expression["time"]
     return _moment(text(shape["of"], pointers), shape["form"])
 
@@ -131,6 +133,11 @@ def _capture(shape: Any, pointers: Pointers) -> str:
     return f"nullif(regexp_extract({text(shape['of'], pointers)}, {quoted(shape['pattern'])}, 1), '')"
 
 
+def _parsed(shape: Any, pointers: Pointers) -> str:
+    inner = text(shape["of"], pointers)
+    return f"CASE WHEN json_valid({inner}) THEN nullif(json_extract_string({inner}, {quoted(shape['at'])}), '') END"
+
+
 def _time(shape: Any, pointers: Pointers) -> str:
     return stamp(_moment(text(shape["of"], pointers), shape["form"]))
 
@@ -161,6 +168,7 @@ _WORDS = {
     "first": _first,
     "lookup": _lookup,
     "capture": _capture,
+    "parsed": _parsed,
     "time": _time,
     "scale": _scale,
     "span": _span,

@@ -379,7 +379,8 @@ def _narrow(client: Mapping[str, Sequence[str]]) -> list[str]:
         'coalesce("gen_ai.agent.id", "oauth.act.sub", client_agent, service_agent, effective_agent) IS NOT NULL AS by_agent',
         'coalesce("gen_ai.agent.id", "oauth.act.sub") IS NOT NULL AS names_agent',
         (
-            'coalesce("chain.response.hash" IS NOT NULL OR "error.type" IS NOT NULL OR "error.code" IS NOT NULL '
+            'coalesce("chain.response.hash" IS NOT NULL OR "mcp.tool.result.bytes" IS NOT NULL '
+            'OR "error.type" IS NOT NULL OR "error.code" IS NOT NULL '
             "OR lower(\"event.outcome\") = 'failure', false) AS answered"
         ),
         "coalesce(lower(\"mcp.tool.decision\") = 'deny', false) AS denied",
