@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from harness.finding import ScanResult
 
-FORMATS = ("table", "json", "jsonl")
+FORMATS = ("table", "json", "jsonl", "csv", "sarif", "ocsf")
 
 
 def write(result: ScanResult, form: str, output: Path | None = None) -> None:
