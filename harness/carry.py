@@ -3,6 +3,10 @@
 A scan until T judges what has settled by T minus the grace window: chains that ended before, and groups of findings
 whose period is over. The records of everything still open go to the carry file, with the place they came from; the next
 scan starts from them and judges only what settled after the previous T.
+
+Where no coverage says which stages arrive, a stage is expected if the same agent or system had it within a lookback, before
+or after (chain.sql). So a rule that is spared by blindness waits with a chain that lacks a stage nobody had yet, until a
+lookback has passed; all other rules judge it at once. When who had what is carried too.
 """
 
 from __future__ import annotations
@@ -22,7 +26,11 @@ if TYPE_CHECKING:
     from backends.duckdb.engine import Engine, EventRule
     from harness.options import ScanOptions
 
-FORM = 1
+FORM = 2
+SLICE = 5
+"""Who (a hash), stage, slice, first and last: a row of ``carried_slices``."""
+
+BLIND = '"chain.blind"'
 
 
 @dataclass
@@ -33,12 +41,16 @@ class Carry:
         options: of the scan.
         before: settled by the previous scan, microseconds; None: there was none.
         names: names of logs that carried records came from.
+        waited: identities of records, one a chain that the previous scan waited with.
+        slices: when who had which stage, as far as the previous scans saw: rows of ``carried_slices``.
         chains, open, in_grace: counts for the summary, known after `settle`.
     """
 
     options: ScanOptions
     before: int | None = None
     names: list[str] = field(default_factory=list)
+    waited: list[int] = field(default_factory=list)
+    slices: list[list[int]] = field(default_factory=list)
     chains: int = 0
     open: int = 0
     in_grace: int = 0
@@ -52,7 +64,9 @@ class Carry:
             try:
                 head = json.loads(stream.readline())["countersign"]
                 self.before, self.names = int(head["settled"]), [str(name) for name in head["logs"]]
-                known = head["carry"] == FORM
+                self.waited = [int(identity) for identity in head["waited"]]
+                self.slices = [[int(number) for number in row] for row in head["slices"]]
+                known = head["carry"] == FORM and all(len(row) == SLICE for row in self.slices)
             except (ValueError, KeyError, TypeError):
                 known = False
             if not known:
@@ -79,9 +93,63 @@ class Carry:
         """SQL: the period that ``ts`` lies in is judged now."""
         return self._now(f"(ts // {period_us} + 1) * {period_us}") + self._since("ts")
 
-    def chain(self) -> str:
-        """SQL over the chain view: the chain is judged now."""
-        return self._now('"chain.end"') + self._since('"chain.end"')
+    def remind(self, engine: Engine) -> None:
+        """Tell the engine what earlier scans saw; before it joins."""
+        if self.before is not None:
+            engine.connection.execute(f"SET VARIABLE before = {self.before}::BIGINT")
+        if self.slices:
+            rows = list(zip(*self.slices, strict=True))
+            engine.connection.execute(
+                "INSERT INTO carried_slices SELECT unnest($1::UBIGINT[]), unnest($2::INTEGER[]), unnest($3::BIGINT[]), "
+                "unnest($4::BIGINT[]), unnest($5::BIGINT[])",
+                [list(column) for column in rows],
+            )
+
+    def wait(self, engine: Engine) -> None:
+        """Find the chains that a rule on blindness still waits with (``waiting``), and those that it waited with."""
+        run = engine.connection.execute
+        run("CREATE OR REPLACE TEMP TABLE waited AS SELECT NULL::UBIGINT AS chain WHERE false")
+        run("CREATE OR REPLACE TEMP TABLE waiting AS SELECT NULL::UBIGINT AS chain WHERE false")
+        if self.waited:
+            query = (
+                "INSERT INTO waited SELECT DISTINCT chain FROM link WHERE identity IN (SELECT unnest($1::UBIGINT[]))"
+            )
+            run(query, [self.waited])
+        if self.settled is None:
+            return
+        run(
+            'CREATE OR REPLACE TEMP TABLE whose AS SELECT DISTINCT member.chain, who, chains."chain.start" AS began, '
+            f'chains."chain.end" > {self.settled} AS open FROM (SELECT DISTINCT chain, unnest([agent, system]) AS who FROM link) member '
+            "JOIN chains ON chains.chain = member.chain WHERE who IS NOT NULL"
+        )
+        run(
+            "INSERT INTO waiting SELECT DISTINCT one.chain FROM whose one "
+            "JOIN expected ON expected.chain = one.chain AND undecided > 0 LEFT JOIN whose other ON other.open AND other.who = one.who "
+            "AND other.chain <> one.chain AND abs(other.began - one.began) <= getvariable('lookback') "
+            f"WHERE NOT one.open AND (one.began + getvariable('lookback') > {self.settled} OR other.chain IS NOT NULL)"
+        )
+
+    def judged(self, sql: str) -> str:
+        """SQL over the chain view: a rule of this SQL judges the chain now."""
+        since = self._since('"chain.end"')
+        if BLIND not in sql:
+            return self._now('"chain.end"') + since
+        end = f'"chain.end" <= {self.settled}' if self.settled is not None else "true"
+        new = f'("chain.end" > {self.before} OR chain IN (FROM waited))' if self.before is not None else "true"
+        return f"{end} AND {new} AND chain NOT IN (FROM waiting){since}"
+
+    def _seen(self, engine: Engine) -> list[list[str | int]]:
+        """Who had what when, as far back as an open chain, or one to come, can ask for it."""
+        rows = engine.connection.execute(
+            "WITH oldest AS (SELECT least(min(began) FILTER (open OR chain IN (FROM waiting)), $1) - getvariable('lookback') AS since FROM whose) "
+            "SELECT who, stage, slice, min(first), max(last) FROM ("
+            "SELECT whose.who, stage, began // getvariable('lookback') AS slice, began AS first, began AS last "
+            "FROM whose JOIN chain_base USING (chain), (VALUES (1), (3), (4)) s(stage) "
+            "WHERE seen & (1::UINTEGER << stage) > 0 AND NOT open AND chain_base.\"end\" > getvariable('before') "
+            "UNION ALL FROM carried_slices) GROUP BY ALL HAVING max(last) >= (SELECT since FROM oldest) ORDER BY ALL",
+            [self.settled],
+        ).fetchall()
+        return [[str(who), *rest] for who, *rest in rows]
 
     def _now(self, end: str) -> str:
         upper = f"{end} <= {self.settled}" if self.settled is not None else "true"
@@ -102,7 +170,8 @@ class Carry:
         """Count what is judged, open, and ending within the grace window of the last record."""
         grace = int(self.options.grace.total_seconds() * 1_000_000)
         row = engine.connection.execute(
-            f"SELECT count(*) FILTER ({self.chain()}), count(*) FILTER (NOT ({self._now(chr(34) + 'chain.end' + chr(34))})), "
+            f"SELECT count(*) FILTER ({self._now(chr(34) + 'chain.end' + chr(34)) + self._since(chr(34) + 'chain.end' + chr(34))}), "
+            f"count(*) FILTER (NOT ({self._now(chr(34) + 'chain.end' + chr(34))})), "
             f'count(*) FILTER ("chain.end" > (SELECT max(ts) FROM ev) - {grace}) FROM chains',
         ).fetchone()
         self.chains, self.open, self.in_grace = row or (0, 0, 0)
@@ -119,7 +188,7 @@ class Carry:
         rows = engine.connection.execute(
             'SELECT file, "offset", identity, provenance FROM ev WHERE rid IN ('
             f'SELECT rid FROM placed JOIN chains USING (chain) WHERE "chain.end" > {self.settled}) OR ts > {self.settled}'
-            f" OR rid IN (SELECT rid FROM placed WHERE chain IN ({self._witnesses()}))"
+            f" OR rid IN (SELECT rid FROM placed WHERE chain IN ({self._witnesses()}) OR chain IN (FROM waiting))"
             + "".join(f" OR {one}" for one in waiting)
             + ' ORDER BY file, "offset"',
         ).fetchall()
@@ -140,7 +209,18 @@ class Carry:
                     places.append([-1 - logs.setdefault(name, len(logs)), number])
                 record["countersign"] = {"records": places, "identity": str(identity)}
                 lines.append(json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
-        head = {"countersign": {"carry": FORM, "settled": self.settled, "logs": list(logs)}}
+        waited = engine.connection.execute(
+            "SELECT min(identity) FROM link WHERE chain IN (FROM waiting) GROUP BY chain ORDER BY ALL"
+        ).fetchall()
+        head = {
+            "countersign": {
+                "carry": FORM,
+                "settled": self.settled,
+                "logs": list(logs),
+                "waited": [str(identity) for (identity,) in waited],
+                "slices": self._seen(engine),
+            }
+        }
         beside = path.with_name(path.name + ".new")
         with beside.open("wb") as out:
             out.write(json.dumps(head).encode() + b"\n")

@@ -289,7 +289,9 @@ def _rank(finding: Finding) -> tuple[int, str, int, str, str]:
 
 def _incident(finding: Finding) -> str:
     if finding.rule.kind == "incident" and finding.chain is not None:
-        return f"chain {finding.chain.id}"
+        # a tool-call id names a chain only within its agent: `call_0` repeats
+        whose = f" of {finding.agent}" if finding.chain.source == "tool_call" else ""
+        return f"chain {finding.chain.id}{whose}"
     # a day is the period of posture rules; two rules with other periods still meet on the day
     same = sorted((name, str(value)) for name, value in finding.group.items())
     return f"{finding.rule.kind} {json.dumps(same)} {finding.first_seen[:10]}" if same else f"finding {finding.id}"

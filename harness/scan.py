@@ -73,7 +73,9 @@ def scan(options: ScanOptions, progress: Report = lambda _progress: None) -> Sca
             engine.ingest(logs.files)
             engine.bad += logs.bad
             progress(Progress("joining"))
+            carry.remind(engine)
             engine.join()
+            carry.wait(engine)
             carry.count(engine)
             progress(Progress("naming what was found"))
             places = Places(engine, logs.names, carry.names)
@@ -271,14 +273,14 @@ class _Found:
 
     def chains(self) -> list[Finding]:
         """Findings of chain rules, one a chain."""
-        hits = self.engine.chain_hits(self.chain_rules, self.carry.chain())
+        hits = self.engine.chain_hits(self.chain_rules, self.carry.judged)
         fired = sorted({chain for found in hits.values() for chain in found})
         if not fired:
             return []
         members = self._members(fired)
         details = self.engine.details(rid for some in members.values() for rid in some)
         self.places.learn(record["countersign.places"] for record in details.values())
-        records = {r.pop("countersign.chain"): r for r in chain_records(self.engine, fired, details)}
+        records = {r.pop("countersign.chain"): r for r in chain_records(self.engine, fired, details, apart=False)}
         namer = Namer(self.chain_vocabulary, show_sensitive=self.options.show_sensitive)
         return [
             namer.chain_finding(
@@ -308,7 +310,9 @@ class _Found:
             "WHERE p = chain OR t = chain OR x = chain OR c = chain GROUP BY chain",
         ).fetchall()
         details = self.engine.details(rid for _, rid in rows)
-        named = {r["countersign.chain"]: r["chain.id"] for r in chain_records(self.engine, chains, details)}
+        named = {
+            r["countersign.chain"]: r["chain.id"] for r in chain_records(self.engine, chains, details, apart=False)
+        }
         return {chain: named[chain] for chain in chains if chain in named}
 
     def _places(self, details: Mapping[int, Mapping[str, Any]], rids: Sequence[int]) -> list[tuple[str, int]]:

@@ -370,7 +370,7 @@ def test_an_argument_without_a_file_is_one_sentence(
         (["--level", "hihg"], "hihg: no level has this name; did you mean high?"),
         (["--chapter", "scop"], "scop: no chapter has this name; did you mean scope?"),
         (["--source", "contextforg"], "contextforg: no source map has this name; did you mean contextforge?"),
-        (["--source", "splunk"], "splunk: no source map has this name; there are contextforge, "),
+        (["--source", "splunk"], "splunk: no source map has this name; there are claude_code_otel, "),
         (["--since", "yesterday"], "--since: 'yesterday' is no time; write 2026-10-05T09:00:00Z, or 24h for a day ago"),
         (["--until", "2026-13-45"], "--until: '2026-13-45' is no time"),
         (["--until", ""], "--until: '' is no time"),

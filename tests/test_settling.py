@@ -142,8 +142,6 @@ COVERAGE = [
     for agent in ("agent-a", "agent-b")
 ]
 
-BLINDNESS = "what else the agent logged within a day, before or after, is not known to the other scan"
-
 
 def spelled(found: list[dict[str, Any]]) -> list[str]:
     """Findings as text, in an order of their own. Which finding leads which is said within one scan: left out."""
@@ -177,7 +175,7 @@ def at_once(
 
 
 @pytest.mark.parametrize("minute", [1, 17, 66, 121])
-@pytest.mark.parametrize("what", ["rules", "every chain"])
+@pytest.mark.parametrize("what", ["rules", "no register", "every chain"])
 def test_two_scans_so_chained_give_exactly_the_findings_of_one(
     what: str,
     minute: int,
@@ -186,13 +184,6 @@ def test_two_scans_so_chained_give_exactly_the_findings_of_one(
     tmp_path: Path,
 ) -> None:
     assert in_two_scans(*worlds[what], minute, tmp_path) == at_once[what]
-
-
-@pytest.mark.xfail(reason=BLINDNESS, strict=True)
-def test_two_scans_so_chained_give_exactly_the_findings_of_one_without_coverage(
-    worlds: dict[str, tuple[Root, Path | None]], at_once: dict[str, list[str]], tmp_path: Path
-) -> None:
-    assert in_two_scans(*worlds["no register"], 17, tmp_path) == at_once["no register"]
 
 
 STRANGERS = "Two people send one correlation id, and the gateway gives each request a trace of its own."

@@ -110,6 +110,8 @@ class Engine:
         # the log has no known size, so the optimizer may hash it and probe with the register: the join must not be turned
         run("SET disabled_optimizers = 'join_order,build_side_probe_side'")
         run(f"SET VARIABLE lookback = {int(self.limits.lookback_us)}")
+        run(f"SET VARIABLE before = {-(1 << 62)}::BIGINT")
+        run("CREATE TEMP TABLE carried_slices(who UBIGINT, stage INTEGER, slice BIGINT, first BIGINT, last BIGINT)")
         register.load(self.connection, self.tables)
         for statement in _statements("macros.sql"):
             run(statement)
@@ -254,17 +256,19 @@ class Engine:
             f"FROM ev WHERE {key} IN (SELECT {key} FROM long_keys))) cut WHERE cut.rid = ev.rid AND cut.session > 0",
         )
 
-    def chain_hits(self, rules: Sequence[tuple[str, str]], judged: str = "true") -> dict[str, list[int]]:
+    def chain_hits(
+        self, rules: Sequence[tuple[str, str]], judged: Callable[[str], str] = lambda _sql: "true"
+    ) -> dict[str, list[int]]:
         """Chain keys that each chain rule fires for.
 
         Args:
             rules: (name, SQL over the chain view).
-            judged: SQL over the chain view: which chains are judged now.
+            judged: for a rule's SQL, SQL over the chain view: which chains it judges now.
         """
         if not rules:
             return {}
-        columns = ", ".join(f"({sql})::BOOLEAN AS {quoted(name)}" for name, sql in rules)
-        view = f'SELECT *, CASE WHEN len(blind) > 0 THEN blind END AS "chain.blind" FROM chains WHERE {judged}'
+        columns = ", ".join(f"(({judged(sql)}) AND ({sql}))::BOOLEAN AS {quoted(name)}" for name, sql in rules)
+        view = 'SELECT *, CASE WHEN len(blind) > 0 THEN blind END AS "chain.blind" FROM chains'
         any_of = " OR ".join(quoted(name) for name, _ in rules)
         rows = self.connection.execute(
             f"SELECT chain, {', '.join(quoted(name) for name, _ in rules)} FROM (SELECT chain, {columns} FROM ({view})) WHERE {any_of} ORDER BY chain",

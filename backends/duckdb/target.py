@@ -236,7 +236,7 @@ KEYS = {
 
 
 def chain_records(  # noqa: C901 - one loop a kind of column
-    engine: Engine, chains: Sequence[int], details: Mapping[int, Mapping[str, Any]]
+    engine: Engine, chains: Sequence[int], details: Mapping[int, Mapping[str, Any]], *, apart: bool = True
 ) -> list[dict[str, Any]]:
     """Full chain records, their sets included, in order of start then id.
 
@@ -244,6 +244,7 @@ def chain_records(  # noqa: C901 - one loop a kind of column
         engine: after `join`.
         chains: chain keys.
         details: rid → full record, of every record of these chains that shall count for the sets.
+        apart: give chains whose ids look alike a name of their own, by their start; which do is known of these only.
     """
     run = engine.connection.execute
     run("CREATE OR REPLACE TEMP TABLE shown_chains(chain UBIGINT)")
@@ -283,7 +284,9 @@ def chain_records(  # noqa: C901 - one loop a kind of column
         found.append(record)
     found.sort(key=lambda record: (record["chain.start"], record["chain.id"], record["countersign.chain"]))
     taken: set[str] = set()
-    for record in found:  # one text may name several chains: idle too long between, or ids of two kinds that look alike
+    for record in (
+        found if apart else ()
+    ):  # one text may name several chains: idle too long between, or ids of two kinds that look alike
         if record["chain.id"] in taken:
             record["chain.id"] += f"@{record['chain.start']}"
         taken.add(record["chain.id"])

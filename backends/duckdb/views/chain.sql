@@ -74,17 +74,21 @@ CREATE OR REPLACE TEMP TABLE chain_base AS
 CREATE OR REPLACE TEMP TABLE expected AS
   WITH member AS (
     SELECT DISTINCT chain, unnest([agent, system]) AS who FROM link),
-  whose AS (SELECT member.chain, who, chain_base.start AS began, seen FROM member JOIN chain_base USING (chain) WHERE who IS NOT NULL),
+  whose AS (SELECT member.chain, who, chain_base.start AS began, chain_base."end" AS ended, seen FROM member JOIN chain_base USING (chain) WHERE who IS NOT NULL),
   covered AS (
     SELECT chain, bit_or(stages) AS stages, true AS listed FROM whose
     JOIN (SELECT hash('agent', agent) AS who, stage_bits(stages) AS stages, since FROM reg_coverage WHERE agent IS NOT NULL
           UNION ALL SELECT hash('system', system), stage_bits(stages), since FROM reg_coverage WHERE system IS NOT NULL) USING (who)
     WHERE coalesce(since <= began, true) GROUP BY chain),
   -- who had a stage when, in slices of one lookback: a chain and a record within a lookback of it lie in the same slice or
-  -- in neighbours, and of a neighbour only the nearest end matters
+  -- in neighbours, and of a neighbour only the nearest end matters. What an earlier scan saw is `carried_slices`; of a chain
+  -- that it judged only some records may be here, and these are no news.
   slices AS (
-    SELECT who, stage, began // getvariable('lookback') AS slice, min(began) AS first, max(began) AS last
-    FROM whose, (VALUES (1), (3), (4)) s(stage) WHERE seen & (1::UINTEGER << stage) > 0 GROUP BY ALL),
+    SELECT who, stage, slice, min(first) AS first, max(last) AS last FROM (
+      SELECT who, stage, began // getvariable('lookback') AS slice, began AS first, began AS last
+      FROM whose, (VALUES (1), (3), (4)) s(stage) WHERE seen & (1::UINTEGER << stage) > 0 AND ended > getvariable('before')
+      UNION ALL FROM carried_slices)
+    GROUP BY ALL),
   lacking AS (
     SELECT chain, who, began, stage, began // getvariable('lookback') + step AS slice
     FROM whose, (VALUES (1), (3), (4)) s(stage), (VALUES (-1), (0), (1)) n(step) WHERE seen & (1::UINTEGER << stage) = 0),
@@ -93,7 +97,9 @@ CREATE OR REPLACE TEMP TABLE expected AS
     WHERE abs(began - first) <= getvariable('lookback') OR abs(began - last) <= getvariable('lookback')
        OR began BETWEEN first AND last)
   SELECT chain_base.chain, coalesce(any_value(covered.stages), bit_or(CASE WHEN near.stage IS NOT NULL THEN 1::UINTEGER << near.stage ELSE 0::UINTEGER END)) AS stages,
-    any_value(covered.stages) AS covered
+    any_value(covered.stages) AS covered,
+    -- stages that nobody has been seen to have, and that may yet be seen: with a record to come they are expected after all
+    CASE WHEN any_value(covered.stages) IS NULL THEN (26::UINTEGER & ~any_value(seen)) & ~coalesce(bit_or(1::UINTEGER << near.stage), 0::UINTEGER) ELSE 0::UINTEGER END AS undecided
   FROM chain_base LEFT JOIN covered ON covered.chain = chain_base.chain LEFT JOIN near ON near.chain = chain_base.chain
   GROUP BY chain_base.chain;
 
