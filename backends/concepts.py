@@ -35,6 +35,7 @@ CONCEPTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "address": ("source.ip",),
         "outcome": ("event.outcome",),
         "actor": ("chain.actor.recorded_type",),
+        "resource": ("oauth.resource",),
     }
 )
 """The fields by which a record would say a concept. The order is that of the bits (`bits`): add at the end."""

@@ -209,7 +209,7 @@ class Chunk:
             "ip": f"10.{self.people[place] % 200}.{self.addresses[place, 0]}.{self.addresses[place, 1]}",
             "prompt_hash": f"hmac-{number:012x}",
             "length": self.lengths[place],
-            "span": f"{number:012x}0000",
+            "span": f"{number + 1:012x}0000",
         }
         clock = _Clock(int(self.begins[place]), self.gaps[place].tolist())
         form = kind if kind in {"scheduled", "cancelled", "task", "local", "denied"} else ""
@@ -230,7 +230,7 @@ class Chunk:
         reads = kind.startswith("read") or kind == "local"
         tools = [tool for tool in server.tools if (tool.risk == "read") == reads]
         tool = tools[self.tools[place, 0 if again else call] % len(tools)]
-        root, span = f"{number:012x}0000", f"{number:012x}{call + 1:02x}"
+        root, span = f"{number + 1:012x}0000", f"{number + 1:012x}{call + 1:02x}"
         issued = clock.later(3)
         values |= {
             "server": server.name,

@@ -24,6 +24,16 @@ VERBS = (("read", "read"), ("update", "write"), ("create", "write"), ("delete", 
 """Verb of a tool's name, and its risk; reading is what most tools do."""
 
 
+LAPSED: Row = {
+    "name": "archive-mcp",
+    "uri": f"https://archive-mcp.{DOMAIN}/mcp",
+    "party": "first",
+    "approval": "approved",
+    "review_expires": "2026-01-01T00:00:00Z",
+}
+"""A server that was reviewed once, whose approval ran out, and that honest work leaves alone."""
+
+
 @dataclass(frozen=True)
 class Person:
     """A human: ``sub`` at the identity provider, name and e-mail."""
@@ -136,9 +146,11 @@ class World:
                     "exposure": "internal",
                     "tools_offered": [tool.name for tool in server.tools],
                     "min_protocol": "2025-06-18",
+                    "regions": ["*=eu-central-1,eu-west-1"],
                 }
                 for server in self.servers
-            ],
+            ]
+            + [LAPSED],
             "tools": [
                 {
                     "server": server.name,

@@ -189,6 +189,8 @@ class Carry:
             'SELECT file, "offset", identity, provenance FROM ev WHERE rid IN ('
             f'SELECT rid FROM placed JOIN chains USING (chain) WHERE "chain.end" > {self.settled}) OR ts > {self.settled}'
             f" OR rid IN (SELECT rid FROM placed WHERE chain IN ({self._witnesses()}) OR chain IN (FROM waiting))"
+            # a prompt that an open chain's worker may have been handed lies in a chain that ended
+            f' OR (stage = 1 AND t IN (SELECT t FROM ev JOIN placed USING (rid) JOIN chains USING (chain) WHERE "chain.end" > {self.settled}))'
             + "".join(f" OR {one}" for one in waiting)
             + ' ORDER BY file, "offset"',
         ).fetchall()

@@ -70,8 +70,8 @@ def own_keys(
 
 
 def own_key(text: str, label: str) -> str:
-    """Another id of the same form; all zeros and the absent id stay, since they are no ids."""
-    if not text or not text.strip("0"):
+    """Another id of the same form; all zeros, the nil UUID and the absent id stay, since they are no ids."""
+    if not text or not text.strip("0-"):
         return text
     if not _HEX.fullmatch(text):
         return f"{text}-{label}"

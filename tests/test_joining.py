@@ -82,8 +82,8 @@ class Story:
         return json.dumps(self.told.get("register", {}), sort_keys=True)
 
     def own(self, text: str) -> str:
-        """An id made this story's own."""
-        return f"{self.theme}{self.number}.{text}" if text else text
+        """An id made this story's own; all zeros are no id and stay."""
+        return f"{self.theme}{self.number}.{text}" if text.strip("0-") else text
 
     def time(self, offset: str, place: int) -> datetime:
         """``+5m`` into the story."""

@@ -41,28 +41,56 @@ CASES: dict[str, tuple[Case, ...]] = {subject.stem: subject.cases for subject in
 CATALOGUE: dict[int, tuple[str, str, str, str, set[str]]] = {
     1: ("identity", "high", "incident", "event", {"user"}),
     2: ("identity", "high", "incident", "event", set()),
+    3: ("identity", "high", "incident", "event", {"user"}),
     4: ("identity", "high", "incident", "chain", {"tool_call.user", "access.user"}),
     5: ("identity", "critical", "incident", "chain", set()),
+    6: ("identity", "high", "incident", "event", {"act"}),
     9: ("identity", "critical", "incident", "event", set()),
     10: ("identity", "critical", "incident", "chain", set()),
+    12: ("identity", "critical", "incident", "event", set()),
     13: ("identity", "high", "incident", "event", set()),
+    16: ("identity", "low", "incident", "event", {"audience", "resource"}),
     17: ("identity", "medium", "incident", "event", {"act"}),
+    22: ("identity", "medium", "incident", "event", set()),
     27: ("scope", "high", "incident", "event", {"scope"}),
+    28: ("scope", "high", "incident", "event", set()),
     29: ("scope", "critical", "incident", "event", set()),
+    30: ("scope", "medium", "incident", "event", set()),
+    31: ("scope", "high", "incident", "event", set()),
+    33: ("scope", "medium", "incident", "event", set()),
     35: ("scope", "high", "incident", "event", {"consent"}),
     38: ("scope", "high", "incident", "event", set()),
+    42: ("scope", "high", "incident", "chain", set()),
+    43: ("scope", "high", "incident", "chain", set()),
+    44: ("scope", "high", "incident", "event", set()),
     46: ("scope", "medium", "incident", "event", set()),
     53: ("audit", "high", "incident", "event", {"prompt"}),
     54: ("audit", "high", "incident", "chain", {"prompt", "tool_call.prompt"}),
+    55: ("audit", "critical", "incident", "chain", set()),
     56: ("audit", "medium", "incident", "chain", {"tool_response", "tool_call.response"}),
+    57: ("audit", "medium", "incident", "event", {"correlation"}),
+    58: ("audit", "medium", "incident", "event", set()),
     59: ("audit", "high", "incident", "chain", set()),
     60: ("audit", "high", "incident", "chain", {"tool_call", "access.correlation"}),
+    65: (
+        *("audit", "medium", "incident", "chain"),
+        {
+            *("prompt", "tool_call.prompt", "tool_call.correlation", "access.correlation", "tool_call.user"),
+            *("tool_response", "tool_call.response", "tool_call.scope", "access.user"),
+        },
+    ),
     67: ("exposure", "high", "posture", "event", set()),
     68: ("exposure", "high", "posture", "event", set()),
     69: ("exposure", "critical", "posture", "event", set()),
+    70: ("exposure", "medium", "posture", "event", set()),
     72: ("exposure", "medium", "incident", "event", set()),
+    74: ("exposure", "high", "incident", "event", set()),
     79: ("connectors", "high", "incident", "event", set()),
+    80: ("connectors", "medium", "posture", "event", set()),
+    82: ("connectors", "high", "incident", "event", set()),
+    83: ("connectors", "high", "incident", "chain", set()),
     **{number: ("audit", "low", "posture", "event", set()) for number in (95, 96, 97, 98, 99)},
+    100: ("audit", "medium", "incident", "chain", {"access.agent", "access.act"}),
     101: (
         *("audit", "medium", "incident", "chain"),
         {f"{stage}.correlation" for stage in ("decision", "tool_call", "tool_response", "access")},
@@ -103,7 +131,7 @@ def test_an_absence_rule_spares_exactly_the_blindness_that_would_explain_the_abs
         str(value)
         for part in rule.parts
         for name, detection in part.detection.detections.items()
-        if name == "filter_main_blind"
+        if name.startswith("filter_main_blind")
         for item in _items(detection)
         if item.field in {"event.blind", "chain.blind"}
         for value in item.value

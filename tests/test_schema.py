@@ -27,7 +27,7 @@ k event.previous_hash chain.stage trace.id span.id span.parent_id transaction.id
 n event.duration event.sequence
 bD event.sequence_gap event.hash_broken
 k[]D event.blind
-kD chain.id chain.id_source
+kD chain.id chain.id_source chain.correlation.flaw
 k chain.prompt.id chain.prompt.hash chain.prompt.text chain.prompt.origin chain.response.hash chain.response.text
 n chain.prompt.length mcp.tool.result.bytes
 bD chain.record_complete
@@ -90,11 +90,12 @@ t chain.start chain.end
 n chain.duration_sec chain.prompts chain.decisions chain.tool_calls chain.responses chain.tokens chain.accesses
 n chain.writes
 k[] chain.users chain.effective_users chain.agents chain.servers chain.parties chain.tools chain.systems chain.scopes
-k[] chain.classifications chain.prompt_origins chain.blind
+k[] chain.classifications chain.prompt_origins chain.blind chain.missing
 b chain.has_prompt chain.has_user_prompt chain.answered chain.user_linked chain.user_propagated
 b chain.agent_propagated chain.user_changed chain.conflict chain.id_dropped chain.token_passed_through
 b chain.orphan_write chain.wrote_under_read_scope chain.wrote_with_read_only_tool chain.ordered chain.complete
-b chain.prompt_untrusted_only chain.third_party chain.restricted_data chain.attributed
+b chain.prompt_untrusted_only chain.third_party chain.restricted_data
+b chain.restricted_shared chain.attributed
 """
 
 ALLOWED = {
@@ -105,6 +106,7 @@ ALLOWED = {
     "agent_credential_added permission_mode_changed setting_changed client_registered metadata_fetched "
     "server_connected",
     "chain.id_source": "prompt trace transaction tool_call claimed token request none ambiguous",
+    "chain.correlation.flaw": "malformed all_zero hostile",
     "chain.prompt.origin": "user schedule agent tool_output unknown",
     "chain.agent.mode": "interactive scheduled",
     "chain.actor.type": "human agent workload service system unknown",

@@ -216,3 +216,26 @@ def in_two_scans(root: Root, register: Path | None, minute: int, folder: Path) -
     found = findings(root, write(folder / "first.jsonl", first), until, carry, register)
     found += findings(root, write(folder / "second.jsonl", second), BEGINNING + LATER, carry, register)
     return spelled(found)
+
+
+def test_a_prompt_that_was_handed_on_is_still_known_to_the_next_scan(tmp_path: Path) -> None:
+    """The person's chain has ended, the worker's chain of the same trace is still open."""
+    planner = {"chain.stage": "prompt", "chain.prompt.id": "p-0", "trace.id": "t-1"}
+    worker = {"gen_ai.agent.id": "agent-b", "chain.prompt.id": "p-1", "trace.id": "t-1"}
+    records = [
+        {"at": "+0m", "set": {**planner, "gen_ai.agent.id": "agent-a"}},
+        {"at": "+4m", "set": {**worker, "chain.stage": "prompt"}},
+        {"at": "+5m", "set": {**worker, "chain.stage": "tool_call", "gen_ai.tool.name": "write_note"}},
+        {"at": "+8m", "set": {**worker, "chain.stage": "access", "chain.operation": "write"}},
+    ]
+    logs = logged({"records": records}, "s")
+    for record in logs:
+        record["trace"]["id"] = "4bf92f3577b34da6a3ce929d0e0e4736"  # a finding of its own would keep its record
+    for record, origin in zip(logs, ("user", "agent"), strict=False):
+        record["chain"]["prompt"]["origin"] = origin
+    carry, until = tmp_path / "carry", BEGINNING + timedelta(minutes=6)
+    found = findings(ROOT, write(tmp_path / "first.jsonl", logs[:3]), until, carry)
+    found += findings(ROOT, write(tmp_path / "second.jsonl", logs[3:]), BEGINNING + LATER, carry)
+    assert "untrusted_prompt_wrote" not in {finding["rule"]["stem"] for finding in found}
+    alone = findings(ROOT, write(tmp_path / "alone.jsonl", logs[1:]))
+    assert "untrusted_prompt_wrote" in {finding["rule"]["stem"] for finding in alone}

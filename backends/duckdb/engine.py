@@ -344,8 +344,9 @@ def _narrow(client: Mapping[str, Sequence[str]]) -> list[str]:
         '"@timestamp" AS ts',
         f"list_position([{stages}], stage)::UTINYINT AS stage",
         key("p", '"chain.prompt.id"') + " AS p",
-        key("t", '"trace.id"') + " AS t",
-        key("x", '"transaction.id"') + " AS x",
+        # all zeros are no id: a tracer writes them where no span is active
+        key("t", "CASE WHEN trim(\"trace.id\", '0') <> '' THEN \"trace.id\" END") + " AS t",
+        key("x", 'CASE WHEN NOT countersign_nil("transaction.id") THEN "transaction.id" END') + " AS x",
         (
             'CASE WHEN "gen_ai.tool.call.id" IS NOT NULL AND coalesce("gen_ai.conversation.id", "gen_ai.agent.id") IS NOT NULL '
             'THEN hash(\'c\', coalesce("gen_ai.conversation.id", "gen_ai.agent.id"), "gen_ai.tool.call.id") END AS c'
@@ -380,8 +381,16 @@ def _narrow(client: Mapping[str, Sequence[str]]) -> list[str]:
         ),
         'coalesce("user.id", "user.name", "user.email", "user.effective.id", "user.effective.name") IS NOT NULL AS actor_known',
         "coalesce(lower(\"chain.operation\") IN ('write', 'create', 'delete', 'admin'), false) AS is_write",
+        (
+            "coalesce(lower(\"chain.operation\") IN ('write', 'create', 'delete', 'admin'), false) "
+            "AND coalesce(lower(\"event.outcome\") <> 'failure', true) AS wrote"
+        ),
         'coalesce("gen_ai.agent.id", "oauth.act.sub", client_agent, service_agent, effective_agent) IS NOT NULL AS by_agent',
-        'coalesce("gen_ai.agent.id", "oauth.act.sub") IS NOT NULL AS names_agent',
+        # a client or identity that the register gives to an agent names it; of one that the register does not know, nobody can say
+        (
+            'CASE WHEN coalesce("gen_ai.agent.id", "oauth.act.sub", client_owner, effective_agent) IS NOT NULL OR client_kind = \'agent\' THEN true '
+            'WHEN "oauth.client.id" IS NULL OR client_known THEN false END AS names_agent'
+        ),
         (
             'coalesce("chain.response.hash" IS NOT NULL OR "mcp.tool.result.bytes" IS NOT NULL '
             'OR "error.type" IS NOT NULL OR "error.code" IS NOT NULL '
@@ -390,15 +399,26 @@ def _narrow(client: Mapping[str, Sequence[str]]) -> list[str]:
         "coalesce(lower(\"mcp.tool.decision\") = 'deny', false) AS denied",
         'coalesce("chain.cancelled", false) AS cancelled',
         "coalesce(lower(\"mcp.task.status\") IN ('working', 'input_required', 'submitted', 'running', 'cancelled'), false) AS running",
-        "list_position(['user', 'schedule', 'tool_output', 'agent'], lower(\"chain.prompt.origin\")) AS origin_code",
+        # no schedule prompts an agent that the register calls interactive
+        (
+            "CASE WHEN lower(\"chain.prompt.origin\") <> 'schedule' OR coalesce(agent_mode, '') <> 'interactive' "
+            "THEN list_position(['user', 'schedule', 'tool_output', 'agent'], lower(\"chain.prompt.origin\")) END AS origin_code"
+        ),
         "CASE WHEN origin_code >= 3 THEN 3 ELSE origin_code END AS origin",
-        "coalesce(\"oauth.scope.risk\" = 'read', false) AS read_scope",
-        'coalesce("mcp.tool.annotations.read_only", false) AS read_only_tool',
+        'coalesce(countersign_only_reads("oauth.scope.presented"), false) AS read_scope',
+        "coalesce(\"mcp.tool.risk\" = 'read', false) AS read_only_tool",
         (
             'coalesce("oauth.scope.granted", "oauth.scope.presented") IS NOT NULL OR stage = \'consent\' '
-            "OR lower(\"mcp.tool.decision\") = 'allow' AS granted"
+            "OR lower(\"mcp.tool.decision\") = 'allow' "
+            # a local server, a static key and a client certificate let in without a grant of OAuth's
+            "OR (NOT \"oauth.used\" AND (lower(\"mcp.server.exposure\") IN ('stdio', 'loopback') OR lower(\"mcp.server.auth\") IN ('api_key', 'mtls'))) AS granted"
         ),
         "coalesce(\"mcp.server.party\" = 'third', false) AS third_party",
+        # a third party was sent to or answered; a register that names regions for restricted data clears its server for it
+        (
+            "third_party AND stage IN ('tool_call', 'tool_response') AND NOT denied AND coalesce(\"oauth.token.accepted\", true) AND NOT "
+            "coalesce(list_contains(list_transform(\"mcp.server.regions\", lambda r: lower(string_split(r, '=')[1])), 'restricted'), false) AS third_shown"
+        ),
         "coalesce(lower(\"chain.resource.classification\") = 'restricted', false) AS restricted",
         '"oauth.token.audience_match" AS audience_match',
         "coalesce(\"event.dataset\", 'countersign') AS dataset",

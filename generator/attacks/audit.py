@@ -74,6 +74,42 @@ def server_that_cannot_say(events: list[Event]) -> list[Event]:
     return [call]
 
 
+def told_by_a_document(events: list[Event]) -> list[Event]:
+    """The prompt behind the work is text that a tool returned."""
+    at(events, "prompt")["chain"]["prompt"]["origin"] = "tool_output"
+    return events
+
+
+def call_without_any_id(events: list[Event]) -> list[Event]:
+    """One record of the call carries nothing that leads to another."""
+    call = at(events, "tool_call")
+    del call["chain"]["prompt"], call["trace"], call["gen_ai"]["tool"]["call"]["id"]
+    return events
+
+
+def line_forged_by_an_id(events: list[Event]) -> list[Event]:
+    """The caller puts a line break and a line of its own into the correlation id."""
+    call = at(events, "tool_call")
+    call["transaction"] = {"id": f"{call['event']['id']}\n200 OK user=admin"}
+    return events
+
+
+def prompt_record_gone(events: list[Event]) -> list[Event]:
+    """Every record names the prompt, and the prompt's own record is not there."""
+    return without(events, "prompt")
+
+
+def agent_hidden_downstream(events: list[Event]) -> list[Event]:
+    """The system behind the server sees the person only, as if no agent had acted."""
+    access = at(events, "access")
+    for name in ("id", "name"):
+        access["gen_ai"]["agent"].pop(name, None)
+    for name in ("act", "client", "delegation"):
+        access["oauth"].pop(name, None)
+    access["oauth"]["token"].pop("client_id", None)
+    return events
+
+
 ATTACKS: dict[str, Attack] = {
     attack.__name__: attack
     for attack in (
@@ -85,5 +121,10 @@ ATTACKS: dict[str, Attack] = {
         trail_lost_downstream,
         gateway_that_cannot_say,
         server_that_cannot_say,
+        told_by_a_document,
+        call_without_any_id,
+        line_forged_by_an_id,
+        prompt_record_gone,
+        agent_hidden_downstream,
     )
 }

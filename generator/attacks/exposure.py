@@ -34,6 +34,26 @@ def anybody_may_call(events: list[Event]) -> list[Event]:
     return events
 
 
+def way_around_the_proxy(events: list[Event]) -> list[Event]:
+    """The server answers a call that did not come through the proxy."""
+    at(events, "tool_call")["chain"]["via_proxy"] = False
+    return events
+
+
+def token_for_all_to_read(events: list[Event]) -> list[Event]:
+    """The client puts its token into the URL."""
+    call = at(events, "tool_call")
+    call["url"] = {"full": f"{call['mcp']['server']['uri']}?access_token=Zm9vYmFyYmF6cXV4"}
+    return events
+
+
 ATTACKS: dict[str, Attack] = {
-    attack.__name__: attack for attack in (server_faces_the_internet, one_key_for_all, anybody_may_call)
+    attack.__name__: attack
+    for attack in (
+        server_faces_the_internet,
+        one_key_for_all,
+        anybody_may_call,
+        way_around_the_proxy,
+        token_for_all_to_read,
+    )
 }

@@ -57,6 +57,45 @@ def token_long_expired(events: list[Event]) -> list[Event]:
     return events
 
 
+def user_only_in_the_arguments(events: list[Event]) -> list[Event]:
+    """The server calls under the agent's own service identity; for whom, only the arguments say."""
+    call = at(events, "tool_call")
+    arguments = f'{{"id":"r-1","on_behalf_of":"{call["user"]["email"]}"}}'
+    call["user"] = {"effective": {"id": f"svc-{call['gen_ai']['agent']['id']}"}}
+    call["gen_ai"]["tool"]["call"]["arguments"] = arguments
+    return events
+
+
+def exchange_that_hides_the_agent(events: list[Event]) -> list[Event]:
+    """The agent's exchange gives it a token that names the person and no actor."""
+    oauth = at(events, "token")["oauth"]
+    oauth["act"], oauth["delegation"] = {"present": False}, {"type": "impersonation"}
+    return events
+
+
+def assertion_nobody_checked(events: list[Event]) -> list[Event]:
+    """The server takes a user assertion without looking at its signature."""
+    at(events, "tool_call")["oauth"]["assertion"] = {"type": "jwt", "verified": False}
+    return events
+
+
+def token_for_any_server(events: list[Event]) -> list[Event]:
+    """The client asks for a token and does not say for which server."""
+    del at(events, "token")["oauth"]["resource"]
+    return events
+
+
+def agent_asks_in_its_own_name(events: list[Event]) -> list[Event]:
+    """The agent gets a token for itself, though a person is present."""
+    token = at(events, "token")
+    token["user"] = {"effective": {"id": f"svc-{token['gen_ai']['agent']['id']}"}}
+    token["event"]["action"] = "issue"
+    for name in ("act", "subject_token_type"):
+        token["oauth"].pop(name, None)
+    token["oauth"] |= {"grant_type": "client_credentials", "delegation": {"type": "client_credentials"}}
+    return events
+
+
 ATTACKS: dict[str, Attack] = {
     attack.__name__: attack
     for attack in (
@@ -67,5 +106,10 @@ ATTACKS: dict[str, Attack] = {
         token_of_another_server,
         token_handed_on,
         token_long_expired,
+        user_only_in_the_arguments,
+        exchange_that_hides_the_agent,
+        assertion_nobody_checked,
+        token_for_any_server,
+        agent_asks_in_its_own_name,
     )
 }

@@ -4,7 +4,7 @@ CREATE OR REPLACE TEMP TABLE link AS
   SELECT ev.rid, identity, ts, stage, blind, p, t, x, c, h, placed.chain, placed.source, placed.kind, placed.member,
     person, person_kind, human, actor_known, service, agent, agent_parent, act, client, names_agent, by_agent,
     span, parent, token, token_parent, server, system, audience_match, read_scope, read_only_tool, granted,
-    origin, is_write, answered, denied, cancelled, running, third_party, restricted
+    origin, is_write, wrote, answered, denied, cancelled, running, third_party, restricted
   FROM ev JOIN placed USING (rid);
 
 -- A join by a claimed id buys an alibi only if a second fact agrees: same person, token or parent span, on a record that
@@ -31,7 +31,7 @@ CREATE OR REPLACE TEMP TABLE one_call AS
   SELECT chain, count(*) AS n, count(*) FILTER (backed) AS backed, min(rid) AS rid FROM calls GROUP BY chain;
 
 CREATE OR REPLACE TEMP TABLE accesses AS
-  SELECT link.rid, link.chain, link.person, link.person_kind, link.human, link.names_agent, link.h, link.is_write, link.by_agent, link.audience_match,
+  SELECT link.rid, link.chain, link.person, link.person_kind, link.human, link.names_agent, link.h, link.is_write, link.wrote, link.by_agent, link.audience_match,
     link.member NOT IN (1, 2) OR link.rid IN (SELECT rid FROM agreed) AS backed,
     coalesce(by_span.call, by_id.call, CASE WHEN one_call.n = 1 THEN one_call.rid END) AS call
   FROM link

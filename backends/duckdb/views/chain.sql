@@ -8,8 +8,8 @@ CREATE OR REPLACE TEMP TABLE access_facts AS
     CASE WHEN bool_or(NOT same_person) THEN false WHEN bool_and(same_person IS NOT NULL) FILTER (call_human) THEN true END AS user_propagated,
     bool_and(names_agent) FILTER (call IS NOT NULL) AS agent_propagated,
     bool_or(h = call_h AND NOT coalesce(audience_match, false)) AS passed_through,
-    bool_or(is_write AND read_scope) AS under_read_scope,
-    bool_or(is_write AND read_only_tool) AS with_read_only_tool
+    bool_or(wrote AND read_scope) AS under_read_scope,
+    bool_or(wrote AND read_only_tool) AS with_read_only_tool
   FROM (
     SELECT accesses.*, coalesce(one_call.backed, 0) AS backed_calls, calls.h AS call_h, calls.human AS call_human, calls.read_scope, calls.read_only_tool,
       CASE WHEN calls.human THEN
@@ -50,6 +50,18 @@ CREATE OR REPLACE TEMP TABLE soft_prompt AS
   SELECT chain, bool_or(member NOT IN (1, 2) OR rid IN (SELECT rid FROM agreed)) AS backed
   FROM link WHERE stage = 1 GROUP BY chain;
 
+-- A worker's prompt in a trace that a person's or a schedule's prompt began is theirs, handed on. What a tool's output asks
+-- never is, and a trace that a client may set hands nothing on.
+CREATE OR REPLACE TEMP TABLE handed_on AS
+  SELECT DISTINCT placed.chain FROM ev worker JOIN ev root ON root.t = worker.t JOIN placed ON placed.rid = worker.rid
+  WHERE worker.stage = 1 AND worker.origin_code = 4 AND NOT worker.t_client AND root.stage = 1 AND root.origin_code <= 2 AND NOT root.t_client
+    AND root.ts <= worker.ts + 60000000 AND coalesce(root.person_kind <> worker.person_kind OR root.person = worker.person, true);
+
+-- Restricted data was touched, and then (skew allowed for) a third party was sent to or answered that is not cleared for it.
+CREATE OR REPLACE TEMP TABLE shared AS
+  SELECT chain FROM ev JOIN placed USING (rid) WHERE restricted OR third_shown GROUP BY chain
+  HAVING max(ts) FILTER (third_shown) >= min(ts) FILTER (restricted) - 60000000;
+
 CREATE OR REPLACE TEMP TABLE chain_base AS
   SELECT chain,
     coalesce(min(kind), min(source)) AS kind, coalesce(bool_and(source = 'claimed') FILTER (kind IS NOT NULL), false) AS claimed,
@@ -58,6 +70,7 @@ CREATE OR REPLACE TEMP TABLE chain_base AS
     count(*) FILTER (stage = 1) AS prompts, count(*) FILTER (stage = 2) AS decisions, count(*) FILTER (stage = 3) AS tool_calls,
     count(*) FILTER (stage = 4) AS responses, count(*) FILTER (stage = 5) AS tokens, count(*) FILTER (stage = 7) AS accesses,
     count(*) FILTER (stage = 7 AND is_write) AS writes,
+    count(*) FILTER (stage = 1 AND origin = 2) AS schedule_prompts,
     count(*) FILTER (stage = 1 AND origin = 1) AS user_prompts, count(*) FILTER (stage = 1 AND origin = 3) AS untrusted_prompts,
     bool_or(human) FILTER (stage = 3) AS call_human, bool_or(actor_known) FILTER (stage = 7) AS access_actor,
     bool_or(granted) AS granted, bool_or(third_party) AS third_party, bool_or(restricted) AS restricted,
@@ -125,11 +138,20 @@ CREATE OR REPLACE TEMP TABLE chains AS
     coalesce(af.with_read_only_tool, false) AS "chain.wrote_with_read_only_tool",
     -- where two clocks are compared, 60 s of skew are allowed
     NOT (coalesce(b.call_at < b.prompt_at - 60000000, false) OR coalesce(b.answer_at < b.call_at - 60000000, false)) AS "chain.ordered",
-    b.prompts > 0 AND coalesce(soft_prompt.backed, false) AND coalesce(backing.all_backed AND backing.human, false) AND coalesce(answer.answered, false)
+    b.prompts > 0 AND coalesce(soft_prompt.backed, false) AND coalesce(backing.all_backed AND (backing.human OR b.schedule_prompts = b.prompts), false) AND coalesce(answer.answered, false)
       AND coalesce(b.granted, false) AND coalesce(b.access_actor, false) AND NOT coalesce(af.orphan_write, false) AS "chain.complete",
-    b.prompts > 0 AND b.untrusted_prompts = b.prompts AS "chain.prompt_untrusted_only",
+    -- the parts of "chain.complete", each by its name
+    CASE WHEN NOT "chain.complete" THEN list_filter([
+      CASE WHEN b.prompts = 0 OR NOT coalesce(soft_prompt.backed, false) THEN 'prompt' END,
+      CASE WHEN NOT coalesce(backing.all_backed, false) OR coalesce(af.orphan_write, false) THEN 'call' END,
+      CASE WHEN NOT coalesce(b.call_human OR (b.prompts > 0 AND b.schedule_prompts = b.prompts), false) THEN 'user' END,
+      CASE WHEN NOT coalesce(answer.answered, false) THEN 'response' END,
+      CASE WHEN NOT coalesce(b.granted, false) THEN 'grant' END,
+      CASE WHEN NOT coalesce(b.access_actor, false) THEN 'actor' END], lambda part: part IS NOT NULL) END AS "chain.missing",
+    b.prompts > 0 AND b.untrusted_prompts = b.prompts AND handed_on.chain IS NULL AS "chain.prompt_untrusted_only",
     coalesce(b.third_party, false) AS "chain.third_party",
     coalesce(b.restricted, false) AS "chain.restricted_data",
+    shared.chain IS NOT NULL AS "chain.restricted_shared",
     af.attributed AS "chain.attributed",
     ['prompt', 'decision', 'tool_call', 'tool_response', 'token', 'consent', 'access', 'change'][dropped.stage] AS "chain.id_dropped_at",
     flatten([
@@ -143,4 +165,5 @@ CREATE OR REPLACE TEMP TABLE chains AS
   FROM chain_base b
   LEFT JOIN soft_prompt USING (chain) LEFT JOIN answer USING (chain) LEFT JOIN access_facts af USING (chain)
   LEFT JOIN changed USING (chain) LEFT JOIN conflict USING (chain) LEFT JOIN dropped USING (chain) LEFT JOIN expected USING (chain)
+  LEFT JOIN handed_on USING (chain) LEFT JOIN shared USING (chain)
   LEFT JOIN (SELECT chain, bool_and(backed) AS all_backed, bool_or(human AND backed) AS human FROM calls GROUP BY chain) backing USING (chain);

@@ -17,7 +17,7 @@ WITH placed AS (   -- who acts: an identity that the register calls a service is
     effective.kind AS effective_kind, effective.agent AS effective_agent,
     client.id IS NOT NULL AS client_known, client.kind AS client_kind, client.trusted AS client_trusted,
     client.first_seen AS client_first_seen, client.agent AS client_agent,
-    owner.mode AS agent_mode, agent.tools AS agent_tools, agent.max_token_lifetime_sec AS agent_limit,
+    owner.mode AS agent_mode, owner.tools AS agent_tools, owner.max_token_lifetime_sec AS agent_limit,
     server.name IS NOT NULL AS server_known, server.party, server.approval, server.review_expires, server.revoked_at,
     server.regions, server.uri AS server_uri, server.address AS server_address, server.tls_sha256,
     server.scopes_offered, server.min_protocol,
@@ -33,7 +33,7 @@ WITH placed AS (   -- who acts: an identity that the register calls a service is
   LEFT JOIN reg_services effective ON effective.identity = lower(effective_id)
   LEFT JOIN reg_clients client ON client.id = lower("oauth.client.id")
   LEFT JOIN reg_agents agent ON agent.id = lower("gen_ai.agent.id")
-  -- a downstream log may know the identity and not the agent
+  -- a downstream log may know the identity and not the agent, an authorization server only the client
   LEFT JOIN reg_agents owner
     ON owner.id = coalesce(lower("gen_ai.agent.id"), effective.agent, getvariable('agent_of_client')[lower("oauth.client.id")])
   LEFT JOIN reg_servers server ON server.name = lower("mcp.server.name")
@@ -86,7 +86,10 @@ WITH placed AS (   -- who acts: an identity that the register calls a service is
                THEN ['user_id', 'userId', 'username', 'requester'] ELSE [] END)))) END AS argument_user
   FROM facts
 ), named AS (
-  SELECT arguments.*, identities.names AS names_of_person
+  SELECT arguments.*, identities.names AS names_of_person,
+    CASE WHEN argument_user IS NOT NULL THEN countersign_absent(countersign_named("gen_ai.tool.call.arguments",
+      list_concat(['on_behalf_of', 'act_as', 'run_as', 'impersonate', 'acting_user'], coalesce(identity_arguments, [])))) IS NOT NULL
+      END AS argument_explicit
   FROM arguments LEFT JOIN reg_identities identities ON identities.person = CASE WHEN argument_user IS NOT NULL THEN key END
 )
 SELECT named.* EXCLUDE ("user.id", "user.name", "user.email", "user.domain", "user.roles", "user.effective.id", "user.effective.name"),
@@ -101,6 +104,11 @@ SELECT named.* EXCLUDE ("user.id", "user.name", "user.email", "user.domain", "us
   NULL::VARCHAR AS "chain.id", NULL::VARCHAR AS "chain.id_source",
   stage = 'tool_call' AND ("chain.prompt.id" IS NOT NULL OR "chain.prompt.hash" IS NOT NULL)
     AND "chain.response.hash" IS NOT NULL AND lower("event.outcome") IN ('success', 'failure') AS "chain.record_complete",
+  CASE WHEN countersign_hostile(concat_ws(' ', "chain.prompt.id", "trace.id", "span.id", "span.parent_id", "transaction.id", "http.request.id",
+         "gen_ai.conversation.id", "gen_ai.tool.call.id", "jsonrpc.request.id")) THEN 'hostile'
+       -- all zeros: W3C Trace Context §3.2.2.3 and §3.2.2.4; the nil UUID is a vendor's
+       WHEN trim("trace.id", '0') = '' OR trim("span.id", '0') = '' OR countersign_nil("transaction.id") OR countersign_nil("http.request.id") THEN 'all_zero'
+       WHEN NOT countersign_trace_form("trace.id") THEN 'malformed' END AS "chain.correlation.flaw",
   agent_mode AS "chain.agent.mode",
   -- the identity that acts says more than the client that asked; the client decides where no identity is recorded
   CASE WHEN effective_agent IS NOT NULL THEN coalesce(effective_agent = lower("gen_ai.agent.id"), true)
@@ -159,14 +167,17 @@ SELECT named.* EXCLUDE ("user.id", "user.name", "user.email", "user.domain", "us
        WHEN "oauth.scope.presented" = required THEN 0
        ELSE len(list_distinct(list_filter("oauth.scope.presented",
               lambda p: NOT list_contains(list_transform(required, lambda r: lower(r)), lower(p))))) END AS "oauth.scope.excess_count",
+  -- .default asks for whatever was consented before
   CASE WHEN "oauth.scope.granted" IS NOT NULL AND "oauth.scope.requested" IS NOT NULL
-       THEN len(countersign_uncovered("oauth.scope.granted", "oauth.scope.requested")) > 0 END AS "oauth.scope.beyond_request",
+         AND len(list_filter("oauth.scope.requested", lambda r: countersign_scope_name(r) = '.default')) = 0
+       THEN len(countersign_beyond("oauth.scope.granted", "oauth.scope.requested")) > 0 END AS "oauth.scope.beyond_request",
   CASE WHEN "oauth.scope.granted" IS NOT NULL AND scopes_offered IS NOT NULL
        THEN len(countersign_uncovered(scopes_offered, "oauth.scope.granted")) = 0 END AS "oauth.scope.all_offered",
   countersign_risk_of(coalesce("oauth.scope.granted", "oauth.scope.presented")) AS "oauth.scope.risk",
   "oauth.response_iss" = "oauth.issuer.expected" AS "oauth.issuer.match",
   "mcp.protocol.version" < min_protocol AS "mcp.protocol.downgraded",
   argument_user AS "mcp.tool.argument_user",
+  argument_explicit AS "mcp.tool.argument_user_explicit",
   CASE WHEN argument_user IS NOT NULL AND coalesce(user_id, user_name, user_email) IS NOT NULL
        THEN len(list_filter(argument_user, lambda a: NOT coalesce(lower(a) IN (lower(user_id), lower(user_name), lower(user_email)), false)
               AND NOT coalesce(lower(a) = lower(key), false)
@@ -182,13 +193,8 @@ SELECT named.* EXCLUDE ("user.id", "user.name", "user.email", "user.domain", "us
   server_approval AS "mcp.server.approval",
   review_expires AS "mcp.server.review_expires",
   regions AS "mcp.server.regions",
-  -- an entry is class=region,region; a class with an entry of its own is judged by that alone, any other by *
-  CASE WHEN regions IS NULL OR coalesce("cloud.region", "server.geo.country_iso_code") IS NULL THEN NULL ELSE
-    coalesce(
-      list_contains(string_split(lower(string_split(list_filter(regions, lambda r: lower(string_split(r, '=')[1]) = lower("chain.resource.classification"))[1], '=')[2]), ','),
-                    lower(coalesce("cloud.region", "server.geo.country_iso_code"))),
-      list_contains(string_split(lower(string_split(list_filter(regions, lambda r: string_split(r, '=')[1] = '*')[1], '=')[2]), ','),
-                    lower(coalesce("cloud.region", "server.geo.country_iso_code")))) END AS "mcp.server.region_allowed",
+  CASE WHEN regions IS NOT NULL THEN countersign_region_allowed(countersign_places(regions, "chain.resource.classification"),
+    lower("cloud.region"), lower("server.geo.country_iso_code")) END AS "mcp.server.region_allowed",
   CASE WHEN countersign_uri("mcp.server.uri") <> countersign_uri(server_uri) OR lower("server.address") <> lower(server_address)
          OR lower("tls.server.hash.sha256") <> lower(tls_sha256) THEN true
        WHEN ("mcp.server.uri" IS NOT NULL AND server_uri IS NOT NULL) OR ("server.address" IS NOT NULL AND server_address IS NOT NULL)

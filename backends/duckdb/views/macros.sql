@@ -4,10 +4,13 @@
 
 CREATE OR REPLACE TEMP MACRO countersign_absent(list) AS CASE WHEN len(list) > 0 THEN list END;
 
+-- A scope without the URI of its resource server, which some authorization servers write in front of it.
+CREATE OR REPLACE TEMP MACRO countersign_scope_name(scope) AS CASE WHEN contains(scope, '://')
+  THEN regexp_replace(lower(scope), '^[a-z][a-z0-9+.-]*://(.*/)?', '') ELSE lower(scope) END;
+
 -- RFC 6749 §3.3 says nothing of a scope's shape; a resource server's URI in front is taken off, then it is split.
 CREATE OR REPLACE TEMP MACRO countersign_scope_parts(scope) AS
-  list_filter(string_split(translate(CASE WHEN contains(scope, '://')
-    THEN regexp_replace(lower(scope), '^[a-z][a-z0-9+.-]*://(.*/)?', '') ELSE lower(scope) END, ':/', '..'), '.'), lambda part: part <> '');
+  list_filter(string_split(translate(countersign_scope_name(scope), ':/', '..'), '.'), lambda part: part <> '');
 
 CREATE OR REPLACE TEMP MACRO countersign_verb(word) AS
   CASE WHEN word IN ('read', 'readonly', 'view', 'list', 'get', 'readbasic', 'reader') THEN 'read'
@@ -48,6 +51,13 @@ CREATE OR REPLACE TEMP MACRO countersign_covers(held, needed) AS
 CREATE OR REPLACE TEMP MACRO countersign_uncovered(needed, held) AS
   list_filter(needed, lambda n: len(list_filter(held, lambda h: countersign_covers(h, n))) = 0);
 
+-- Granted and not requested. Who signed in is no power, and a scope may be named with its resource server's URI and without.
+CREATE OR REPLACE TEMP MACRO countersign_beyond(granted, requested) AS
+  list_filter(countersign_uncovered(granted, requested), lambda g:
+    countersign_scope_name(g) NOT IN ('openid', 'profile', 'email', 'address', 'phone', 'userinfo.email', 'userinfo.profile')
+    AND len(list_filter(requested, lambda r: contains(r, '://') <> contains(g, '://')
+                                             AND countersign_scope_name(r) = countersign_scope_name(g))) = 0);
+
 CREATE OR REPLACE TEMP MACRO countersign_same_ignoring_case(a, b) AS lower(a) = lower(b);
 
 CREATE OR REPLACE TEMP MACRO countersign_scope_risk(scope) AS
@@ -59,6 +69,11 @@ CREATE OR REPLACE TEMP MACRO countersign_scope_risk(scope) AS
 CREATE OR REPLACE TEMP MACRO countersign_risk_of(scopes) AS
   ['read', 'write', 'destructive', 'admin'][list_max(list_transform(scopes,
     lambda s: list_position(['read', 'write', 'destructive', 'admin'], countersign_scope_risk(s))))];
+
+-- Every scope that gives any power only reads; one whose verb nobody knows may do more.
+CREATE OR REPLACE TEMP MACRO countersign_only_reads(scopes) AS
+  countersign_risk_of(scopes) = 'read'
+  AND len(list_filter(scopes, lambda s: NOT countersign_oidc(s) AND countersign_scope_risk(s) IS NULL)) = 0;
 
 CREATE OR REPLACE TEMP MACRO countersign_uri(value) AS rtrim(lower(value), '/');
 
@@ -82,3 +97,28 @@ CREATE OR REPLACE TEMP MACRO countersign_address(ip) AS
          array_to_string(countersign_groups(string_split(lower(ip), '::')[1]), '')
          || repeat('0', 32 - 4 * len(countersign_groups(string_split(lower(ip), '::')[1])) - 4 * len(countersign_groups(coalesce(string_split(lower(ip), '::')[2], ''))))
          || array_to_string(countersign_groups(coalesce(string_split(lower(ip), '::')[2], '')), '') END;
+
+-- Ids that join records are printed, searched and put into queries: no tracer and no vendor makes one of control characters,
+-- letters beyond ASCII, quotes, markup or escapes, or longer than 512 characters.
+CREATE OR REPLACE TEMP MACRO countersign_hostile(ids) AS
+  regexp_matches(ids, '[^ -~]|[''"<>\\`]|[$][{(]|%0[0adAD]|[.][.]/')
+  OR (length(ids) > 512 AND list_max(list_transform(string_split(ids, ' '), lambda id: length(id))) > 512);
+
+CREATE OR REPLACE TEMP MACRO countersign_nil(id) AS starts_with(id, '00000000') AND trim(id, '0-') = '';
+
+-- W3C, B3 with 64 bits, a UUID, X-Ray, Datadog's decimal number.
+CREATE OR REPLACE TEMP MACRO countersign_trace_form(id) AS
+  regexp_full_match(id, '[0-9a-fA-F]{32}|[0-9a-fA-F]{16}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|1-[0-9a-fA-F]{8}-[0-9a-fA-F]{24}|[0-9]{10,39}');
+
+-- Places that a class of data may be in: an entry is class=place,place; a class with an entry of its own is judged by that
+-- alone, any other by *.
+CREATE OR REPLACE TEMP MACRO countersign_places(regions, class) AS
+  string_split(lower(string_split(coalesce(list_filter(regions, lambda r: starts_with(lower(r), lower(class) || '='))[1],
+                                           list_filter(regions, lambda r: starts_with(r, '*='))[1])::VARCHAR, '=')[2]), ',');
+
+-- A place of two letters is a country, any other a cloud region. Like is compared with like: a region that is not listed proves
+-- nothing where only countries are.
+CREATE OR REPLACE TEMP MACRO countersign_region_allowed(places, region, country) AS
+  CASE WHEN coalesce(list_contains(places, region), false) OR coalesce(list_contains(places, country), false) THEN true
+       WHEN region IS NOT NULL AND len(list_filter(places, lambda p: length(p) > 2)) > 0 THEN false
+       WHEN country IS NOT NULL AND len(list_filter(places, lambda p: length(p) = 2)) > 0 THEN false END;
