@@ -67,7 +67,7 @@ def flatten(record: Mapping[str, Any], vocabulary: Vocabulary) -> dict[str, Any]
     Raises:
         WrongType: a value where the vocabulary has a namespace, or one field given in two forms that differ.
     """
-    namespaces = _namespaces(vocabulary)
+    namespaces = vocabulary.namespaces
     flat: dict[str, Any] = {}
     for name, value in _walk(record, "", vocabulary.fields, namespaces):
         if name in flat and not absent(flat[name]):
@@ -116,12 +116,6 @@ def _walk(
                 yield from _walk(value, f"{name}.", fields, namespaces)
             elif not absent(value):
                 raise WrongType(name, "an object", _kind_of(value))
-
-
-def _namespaces(vocabulary: Vocabulary) -> frozenset[str]:
-    return frozenset(
-        ".".join(field.path[:depth]) for field in vocabulary.fields.values() for depth in range(1, len(field.path))
-    )
 
 
 def _one(field: Field, value: Any) -> Any:

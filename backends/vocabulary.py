@@ -113,6 +113,11 @@ class Vocabulary:
 
     fields: Mapping[str, Field] = field(default_factory=dict)
 
+    @cached_property
+    def namespaces(self) -> frozenset[str]:
+        """Dotted names that lie above a field: objects in a nested record."""
+        return frozenset(".".join(f.path[:depth]) for f in self.fields.values() for depth in range(1, len(f.path)))
+
     @classmethod
     def load(cls, schema: Path) -> Vocabulary:
         """Read ``event.schema.json`` or ``chain.schema.json``."""

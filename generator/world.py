@@ -52,6 +52,16 @@ class Tool:
     scope: str
     definition: str
 
+    @property
+    def operation(self) -> str:
+        """What it does to a record: read, write or delete."""
+        return {"read": "read", "write": "write", "destructive": "delete"}[self.risk]
+
+    @property
+    def resource(self) -> str:
+        """The kind of record that it works on."""
+        return self.name.split("_", 1)[1]
+
 
 @dataclass(frozen=True)
 class Server:
@@ -62,6 +72,14 @@ class Server:
     system: str
     party: str
     tools: tuple[Tool, ...]
+
+    @cached_property
+    def _by_effect(self) -> dict[bool, tuple[Tool, ...]]:
+        return {writes: tuple(t for t in self.tools if (t.risk != "read") == writes) for writes in (True, False)}
+
+    def tools_that(self, *, writes: bool) -> tuple[Tool, ...]:
+        """Its tools that change something, or those that only read."""
+        return self._by_effect[writes]
 
 
 @dataclass(frozen=True)
@@ -117,6 +135,15 @@ class World:
             )
             for number in range(self.agent_count)
         )
+
+    @cached_property
+    def _by_party(self) -> dict[str, tuple[Server, ...]]:
+        by = {party: tuple(s for s in self.servers if s.party == party) for party in ("first", "third")}
+        return {"any": self.servers, **{party: some or self.servers for party, some in by.items()}}
+
+    def servers_of(self, party: str) -> tuple[Server, ...]:
+        """Servers of a party: first, third or any; of any where there is none."""
+        return self._by_party[party]
 
     @cached_property
     def register(self) -> Register:
@@ -177,7 +204,8 @@ class World:
             ],
             "clients": [
                 {"id": agent.client, "kind": "agent", "agent": agent.id, "trusted": True} for agent in self.agents
-            ],
+            ]
+            + [{"id": f"batch-{system}", "kind": "workload", "trusted": True} for system in SYSTEMS],
             "networks": [{"cidr": "10.0.0.0/8", "name": "office"}],
             "coverage": [
                 {"agent": agent.id, "stages": ["prompt", "decision", "token", "tool_call", "tool_response", "access"]}

@@ -6,23 +6,30 @@ import csv
 import gzip
 import io
 import multiprocessing
-import shutil
-import tempfile
+from collections import deque
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
+import numpy as np
 import orjson
 
 from generator.attacks import attacks
-from generator.chains import CHUNK, MICRO, Chunk, Line
+from generator.chains import CHUNK, Chunk, Line
+from generator.stories import MICRO
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from multiprocessing.pool import AsyncResult, Pool
+    from pathlib import Path
 
     from generator.world import Register, World
 
-EVENTS_A_CHAIN = 6.3
+BENT = "write"
+"""The kind of honest chain that attacks bend."""
+
+EVENTS_A_CHAIN = 6.4
 """Measured over a million honest events; how many chains a wanted number of events takes."""
 
 
@@ -58,14 +65,22 @@ class Plan:
         """Chunks of the whole log."""
         return -(-self.chains // CHUNK)
 
-    def attacked(self, number: int) -> str | None:
-        """The attack that the chain of this number is bent by; attacked chains lie evenly in the log."""
+    def attacked(self, chunk: int) -> dict[int, str]:
+        """Number of a chain → the attack that bends it, for the chains of one chunk.
+
+        The log is cut into as many stretches as there are attacked chains; in each one chain is drawn.
+        """
         if not self.names:
-            return None
+            return {}
         total = min(self.chains, max(len(self.names), round(self.rate * self.chains)))
-        place = number * total // self.chains
-        due = ((2 * place + 1) * self.chains) // (2 * total)
-        return self.names[place % len(self.names)] if number == due else None
+        first, last = chunk * CHUNK, min((chunk + 1) * CHUNK, self.chains) - 1
+        found = {}
+        for stretch in range(first * total // self.chains, last * total // self.chains + 1):
+            begin, end = -(-stretch * self.chains // total), -(-(stretch + 1) * self.chains // total)
+            due = int(np.random.default_rng([self.seed, 11, stretch]).integers(begin, end))
+            if first <= due <= last:
+                found[due] = self.names[stretch % len(self.names)]
+        return found
 
 
 @dataclass(frozen=True)
@@ -92,69 +107,72 @@ def write(
         shards: processes that share the work; the bytes do not depend on it.
         progress: called with the number of events written since the last call.
     """
-    if shards == 1:
-        return _write(plan, range(plan.chunks), log, labels, progress)
-    parts = [range(plan.chunks * n // shards, plan.chunks * (n + 1) // shards) for n in range(shards)]
-    counts = []
-    with tempfile.TemporaryDirectory(prefix="countersign-generate-") as folder:
-        context = multiprocessing.get_context("spawn")
-        with context.Pool(shards) as pool:
-            jobs = [(plan, part, str(Path(folder) / str(n))) for n, part in enumerate(parts)]
-            for n, written in enumerate(pool.imap(_part, jobs)):
-                counts.append(written)
-                _append(Path(folder) / f"{n}.jsonl", log)
-                if labels:
-                    _append(Path(folder) / f"{n}.labels", labels)
-                progress(written.events)
-    return Written(sum(w.events for w in counts), sum(w.attacks for w in counts))
-
-
-def _part(job: tuple[Plan, Sequence[int], str]) -> Written:
-    plan, chunks, path = job
-    with Path(f"{path}.jsonl").open("wb") as log, Path(f"{path}.labels").open("wb") as labels:
-        return _write(plan, chunks, log, labels, lambda _events: None)
-
-
-def _append(part: Path, to: IO[bytes]) -> None:
-    with part.open("rb") as stream:
-        shutil.copyfileobj(stream, to, 1 << 20)
-    part.unlink()
-
-
-def _write(
-    plan: Plan, chunks: Sequence[int], log: IO[bytes], labels: IO[bytes] | None, progress: Callable[[int], None]
-) -> Written:
     events = made = 0
-    for number in chunks:
-        lines: list[Line] = []
-        for attack, bent in _chunk(plan, number):
-            lines += bent
-            if attack:
-                made += 1
-                if labels:
-                    labels.write(_label(attack, bent))
-        lines.sort(key=lambda line: line.at)
-        log.write(b"".join([line.text + b"\n" for line in lines]))
-        events += len(lines)
-        progress(len(lines))
+    with ExitStack() as stack:
+        chunks: Iterable[Made]
+        if shards == 1:
+            chunks = map(partial(_chunk, plan), range(plan.chunks))
+        else:
+            pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(shards))
+            chunks = _in_order(pool, plan, shards)
+        for chunk in chunks:
+            log.write(chunk.lines)
+            if labels:
+                labels.write(chunk.labels)
+            events, made = events + chunk.events, made + chunk.attacks
+            progress(chunk.events)
     return Written(events, made)
 
 
-def _chunk(plan: Plan, number: int) -> Iterator[tuple[str | None, list[Line]]]:
-    chunk = Chunk(plan.world, plan.seed, number, plan.chains, plan.start, plan.days)
+@dataclass(frozen=True)
+class Made:
+    """One chunk: its lines and labels as bytes, and how many of each."""
+
+    lines: bytes
+    labels: bytes
+    events: int
+    attacks: int
+
+
+def _in_order(pool: Pool, plan: Plan, shards: int) -> Iterator[Made]:
+    """The chunks in their order; only a few are made ahead, so that memory stays the same however long the log is."""
+    waiting: deque[AsyncResult[Made]] = deque()
+    for number in range(plan.chunks):
+        waiting.append(pool.apply_async(_chunk, (plan, number)))
+        if len(waiting) > 2 * shards:
+            yield waiting.popleft().get()
+    while waiting:
+        yield waiting.popleft().get()
+
+
+def _chunk(plan: Plan, number: int) -> Made:
+    attacked = plan.attacked(number)
+    kinds = dict.fromkeys(attacked, BENT)
+    chunk = Chunk(plan.world, plan.seed, number, plan.chains, plan.start, plan.days, kinds)
+    lines: list[Line] = []
+    labels: list[bytes] = []
     for place in range(chunk.size):
-        attack = plan.attacked(chunk.first + place)
+        honest = chunk.chain(place)
+        attack = attacked.get(chunk.first + place)
         if attack is None:
-            yield None, chunk.chain(place)
+            lines += honest
         else:
-            yield attack, bend(chunk.chain(place, "write"), attack)
+            bent = bend(honest, attack)
+            lines += bent
+            labels.append(_label(attack, bent))
+    lines.sort(key=lambda line: line.at)
+    text = b"\n".join([line.text for line in lines]) + b"\n"
+    return Made(text, b"".join(labels), len(lines), len(labels))
 
 
 def bend(lines: Sequence[Line], attack: str) -> list[Line]:
-    """The lines of an honest chain after an attack; each keeps the time that its record says."""
-    times = {orjson.loads(line.text)["event"]["id"]: line.at for line in lines}
+    """The lines of an honest chain after an attack, each at the time that its record says."""
     bent = attacks()[attack]([orjson.loads(line.text) for line in lines])
-    return [Line(times[event["event"]["id"].removesuffix("-b")], orjson.dumps(event)) for event in bent]
+    return [Line(_micros(event["@timestamp"]), orjson.dumps(event)) for event in bent]
+
+
+def _micros(time: str) -> int:
+    return int(np.datetime64(time.removesuffix("Z"), "us").astype(np.int64))
 
 
 def _label(attack: str, lines: Sequence[Line]) -> bytes:

@@ -32,8 +32,11 @@ if TYPE_CHECKING:
 BATCH = 4000
 """Cells in one data set."""
 
+MANY = 10
+"""Records of a case beyond which variants are made of the first case only that fires: its terms are those of all."""
+
 SEVERAL = 2
-"""Records of a correlation's case that are all bent; of more, the first and the last are."""
+"""Records of a correlation's case that are all bent; of more, the first is."""
 
 WORKERS = 2
 """Data sets judged at the same time: an engine spends seconds on planning, whatever the size."""
@@ -117,8 +120,10 @@ def _cells(
         matter = set(subject.fields) | {name for bend in case.bends for name in bend.set}
         matter |= {name for fact in subject.fields for name in inputs.get(fact, ())}
         yield Cell(subject, case, Variant(AS_WRITTEN, records, Same.AS_CASE), records)
+        if len(records) > MANY and case is not next((each for each in subject.cases if each.fires), None):
+            continue
         forms = JOINING if subject.of_chains else ()
-        ends = {0, len(records) - 1} if subject.correlates and len(records) > SEVERAL else None
+        ends = {0} if subject.correlates and len(records) > SEVERAL else None
         for variant in variants(records, matter, vocabulary, cased=subject.cased, forms=forms, only=ends):
             yield Cell(subject, case, variant, variant.records)
 

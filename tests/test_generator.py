@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import re
 from collections import Counter, defaultdict
 from functools import cache
 from pathlib import Path
@@ -73,6 +74,11 @@ FINDS = {
     "server_nobody_reviewed_again": "server_review_expired",
     "call_in_another_country": "region_not_allowed",
     "secrets_told_to_a_vendor": "restricted_data_shared",
+    "one_identity_for_everybody": "service_identity_acts_for_many",
+    "rights_widened_in_passing": "scope_escalated_without_consent",
+    "tools_tried_one_by_one": "tools_enumerated",
+    "loop_of_calls": "runaway_calls",
+    "keys_tried_one_by_one": "unauthorized_burst",
 }
 """Attack → the rule that is meant to see it. The attacks themselves know no rule."""
 
@@ -139,9 +145,9 @@ def test_every_record_is_one_that_the_schema_knows(attacked: Path) -> None:
     assert stages == set(STAGES)
 
 
-def test_records_lie_in_the_order_of_their_time_within_a_thousand_chains(attacked: Path) -> None:
+def test_records_lie_in_the_order_of_their_time_but_for_late_ones_and_wrong_clocks(attacked: Path) -> None:
     times = [record["@timestamp"] for record in records(attacked / "log.jsonl")]
-    assert sum(a > b for a, b in itertools.pairwise(times)) < len(times) / 1000
+    assert sum(a > b for a, b in itertools.pairwise(times)) < len(times) / 100
 
 
 def test_every_attack_is_labelled_and_is_found_by_the_rule_that_is_meant_for_it(attacked: Path) -> None:
@@ -184,6 +190,79 @@ def test_no_field_says_which_chain_was_attacked(attacked: Path) -> None:
     assert "Eve" not in text
 
 
+def test_every_kind_of_honest_story_is_told(attacked: Path) -> None:
+    """Recognised by what only it holds."""
+    text = (attacked / "log.jsonl").read_text()
+    for mark in (
+        *(
+            '"action":"refresh"',
+            '"status":"working"',
+            '"cancelled":true',
+            '"exposure":"stdio"',
+            '"exposure":"internet"',
+        ),
+        *('"decision_source":"user_reject"', '"auth":"mtls"', '"type":"timeout"', '"error":"insufficient_scope"'),
+        *(
+            '"parent_id":"agent-',
+            "create_contact",
+            "jwt-bearer",
+            '"type":"id_jag"',
+            '"origin":"schedule"',
+            '"id":"batch-',
+        ),
+        *('"stage":"change"', '"stage":"consent"'),
+    ):
+        assert text.count(mark) > 10, mark
+
+
+def test_a_line_delivered_twice_is_in_the_log_twice(attacked: Path) -> None:
+    lines = (attacked / "log.jsonl").read_bytes().splitlines()
+    assert len(lines) - len(set(lines)) > 10
+
+
+def test_no_single_field_leaks_the_label(attacked: Path) -> None:
+    """A classifier that knows one field's form cannot single out attacked chains by how a generator writes.
+
+    Ids, times and names are looked at by their form (letters and digits folded), as a lazy model would: no form may occur
+    in attacked chains only, unless it is the very trait that the attack is about.
+    """
+    marked = labels(attacked)
+    forms: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+    for record in records(attacked / "log.jsonl"):
+        for name in (
+            *(
+                "event.id",
+                "chain.prompt.id",
+                "trace.id",
+                "span.id",
+                "span.parent_id",
+                "@timestamp",
+                "gen_ai.conversation.id",
+            ),
+            *(
+                "user.name",
+                "source.ip",
+                "oauth.token.hash",
+                "chain.prompt.hash",
+                "chain.response.hash",
+                "chain.resource.id",
+            ),
+        ):
+            value: Any = record
+            for key in name.split("."):
+                value = value.get(key) if isinstance(value, dict) else None
+            if isinstance(value, str):
+                form = re.sub(r"[0-9]+", "0", re.sub(r"[0-9a-f]{16,}", "h", value))
+                form = re.sub(r"[A-Z][a-z]+", "N", form) if name == "user.name" else form
+                forms[name, form][record["event"]["id"] in marked] += 1
+    telling = {key: counts for key, counts in forms.items() if counts[1] > 20 and counts[0] == 0}
+    assert set(telling) <= {
+        ("event.id", "ev-0-0-0-0"),  # a record that an attack adds has to be told from the one that it is made of
+        ("oauth.token.hash", "hash-0-0-a-first"),
+        ("source.ip", "203.0.113.99"),
+    }
+
+
 def test_the_work_of_a_week_has_days_and_nights(attacked: Path) -> None:
     hours = Counter(int(record["@timestamp"][11:13]) for record in records(attacked / "log.jsonl"))
     office = sum(hours[hour] for hour in range(7, 19))
@@ -199,10 +278,10 @@ def test_the_organisation_grows_with_its_options(tmp_path: Path) -> None:
     for record in records(log):
         if "id" in record.get("user", {}):
             seen["people"].add(record["user"]["id"])
-        seen["agents"].add(record["gen_ai"]["agent"]["id"])
+        seen["agents"].add(record.get("gen_ai", {}).get("agent", {}).get("id"))
         seen["servers"].add(record.get("mcp", {}).get("server", {}).get("name"))
     assert len(seen["people"]) > 1500
-    assert len(seen["agents"]) == 90
+    assert len(seen["agents"] - {None}) == 90
     assert len(seen["servers"] - {None}) == 30
 
 

@@ -7,6 +7,8 @@ by time) and returns the events to log instead. It may change them in place.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from datetime import datetime, timedelta
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -35,6 +37,19 @@ def at(events: Sequence[Event], stage: str) -> Event:
 def without(events: Sequence[Event], *stages: str) -> list[Event]:
     """The events that are not of these stages."""
     return [event for event in events if event["chain"]["stage"] not in stages]
+
+
+def again(event: Event, number: int, seconds: float) -> Event:
+    """A copy of a record, so many seconds later, with an event id, span and call of its own."""
+    copy = deepcopy(event)
+    moment = datetime.fromisoformat(event["@timestamp"]) + timedelta(seconds=seconds)
+    copy["@timestamp"] = moment.strftime("%Y-%m-%dT%H:%M:%S.%f") + "Z"
+    copy["event"]["id"] += f"-{number}"
+    copy["span"]["id"] = f"{number + 256:04x}{copy['span']['id'][4:]}"
+    call = copy["gen_ai"].get("tool", {}).get("call")
+    if call:
+        call["id"] += f"-{number}"
+    return copy
 
 
 def stranger_to(event: Event) -> Event:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from generator.attacks import at
+from generator.attacks import again, at
 
 if TYPE_CHECKING:
     from generator.attacks import Attack, Event
@@ -47,6 +47,19 @@ def token_for_all_to_read(events: list[Event]) -> list[Event]:
     return events
 
 
+def keys_tried_one_by_one(events: list[Event]) -> list[Event]:
+    """Somebody sends the server thirty tokens that it does not take."""
+    tries = []
+    for number in range(30):
+        call = again(at(events, "tool_call"), number, 4 * number + 1)
+        call["oauth"] = {"challenge": {"error": "invalid_token"}}
+        call["event"]["outcome"] = "failure"
+        call["http"] = {"response": {"status_code": 401}}
+        call["source"]["ip"] = "203.0.113.99"
+        tries.append(call)
+    return [*events, *tries]
+
+
 ATTACKS: dict[str, Attack] = {
     attack.__name__: attack
     for attack in (
@@ -55,5 +68,6 @@ ATTACKS: dict[str, Attack] = {
         anybody_may_call,
         way_around_the_proxy,
         token_for_all_to_read,
+        keys_tried_one_by_one,
     )
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from generator.attacks import at, stranger_to
+from generator.attacks import again, at, stranger_to, without
 
 if TYPE_CHECKING:
     from generator.attacks import Attack, Event
@@ -96,6 +96,18 @@ def agent_asks_in_its_own_name(events: list[Event]) -> list[Event]:
     return events
 
 
+def one_identity_for_everybody(events: list[Event]) -> list[Event]:
+    """Whoever holds the hub's identity asks in the names of six people, one after the other."""
+    found = []
+    for number in range(6):
+        call = again(at(events, "tool_call"), number, 40 * number)
+        call["user"] = {"id": f"u-{number + 1:05d}", "effective": {"id": f"hub-{call['source']['ip']}"}}
+        call["oauth"].pop("act", None)
+        call["oauth"].pop("delegation", None)
+        found.append(call)
+    return [*without(events, "tool_call"), *found]
+
+
 ATTACKS: dict[str, Attack] = {
     attack.__name__: attack
     for attack in (
@@ -111,5 +123,6 @@ ATTACKS: dict[str, Attack] = {
         assertion_nobody_checked,
         token_for_any_server,
         agent_asks_in_its_own_name,
+        one_identity_for_everybody,
     )
 }

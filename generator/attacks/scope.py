@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from generator.attacks import at
+from generator.attacks import again, at
 
 if TYPE_CHECKING:
     from generator.attacks import Attack, Event
@@ -77,6 +77,38 @@ def definition_swapped(events: list[Event]) -> list[Event]:
     return events
 
 
+def rights_widened_in_passing(events: list[Event]) -> list[Event]:
+    """The agent begins with a read token and takes a wider one a minute later; nobody is asked."""
+    token = at(events, "token")
+    first = again(token, 0, -60)
+    read = [".".join([*token["oauth"]["scope"]["granted"][0].split(".")[:2], "read"])]
+    first["oauth"]["scope"] = {"requested": read, "granted": read}
+    first["oauth"]["token"]["hash"] += "-first"
+    del token["oauth"]["consent"]
+    return [first, *events]
+
+
+def tools_tried_one_by_one(events: list[Event]) -> list[Event]:
+    """The agent tries six tools that it may not call."""
+    tried = []
+    for number, verb in enumerate(("list", "export", "grant", "purge", "share", "approve")):
+        decision = again(at(events, "decision"), number, 20 * number + 1)
+        decision["mcp"]["tool"]["decision"] = "deny"
+        decision["gen_ai"]["tool"]["name"] = f"{verb}_everything"
+        tried.append(decision)
+    return [*events, *tried]
+
+
+def loop_of_calls(events: list[Event]) -> list[Event]:
+    """One question makes the agent read the same thing a hundred and twenty times."""
+    call, answer = at(events, "tool_call"), at(events, "tool_response")
+    more = [again(event, number, 3 * number + 3) for number in range(120) for event in (call, answer)]
+    for event in more:
+        if event["chain"]["stage"] == "tool_response":
+            event["span"]["parent_id"] = f"{event['span']['id'][:4]}{call['span']['id'][4:]}"
+    return [*events, *more]
+
+
 ATTACKS: dict[str, Attack] = {
     attack.__name__: attack
     for attack in (
@@ -90,5 +122,8 @@ ATTACKS: dict[str, Attack] = {
         write_with_leave_to_read,
         reading_tool_that_writes,
         definition_swapped,
+        rights_widened_in_passing,
+        tools_tried_one_by_one,
+        loop_of_calls,
     )
 }
