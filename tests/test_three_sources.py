@@ -343,6 +343,7 @@ def test_a_copied_trace_id_buys_no_alibi(copied: Telling) -> None:
 
 def test_the_copied_trace_id_is_found_with_the_lines_of_all_three_logs(copied: Telling) -> None:
     incident = {("chain_without_prompt", "high"), ("correlation_id_shared", "high"), ("orphan_write", "high")}
+    incident |= {("write_without_known_authority", "medium")}
     assert (copied.found("incident"), copied.found("posture")) == (incident, BLIND)
     claude, system = {("claude.jsonl", 1), ("claude.jsonl", 2)}, {("crm.jsonl", 1), ("crm.jsonl", 2)}
     assert copied.places("orphan_write") == claude | system | {("gateway.jsonl", line) for line in range(1, 9)}
@@ -359,7 +360,8 @@ def test_without_tracing_the_runtime_and_the_gateway_tell_two_chains(untraced: T
         ("tool_call", TRACE),
         ("access", TRACE),
     }
-    assert untraced.found("incident") == set()
+    # The call that the gateway and the system tell is one, so its access is attributed: to Ana, by no agent.
+    assert untraced.found("incident") == {("agent_missing_downstream", "medium")}
 
 
 # ---- what can't be read ---------------------------------------------------------------------------------------------

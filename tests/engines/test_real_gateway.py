@@ -277,6 +277,7 @@ def test_a_span_knows_the_scopes_of_its_caller(assembled: Assembled) -> None:
 # ---- what the scan finds ------------------------------------------------------------------------------------------
 
 WITHOUT_REGISTER = {
+    ("correlation_id_flawed", ("hostile", "contextforge")): 2,  # the decision and the call of one request
     ("correlation_id_shared", ("corr-ana-1",)): 1,
     ("static_api_key", ()): 2,  # the two calls over Streamable HTTP with an API token
     ("unscoped_tool_call", ("svc-report", "crm-mcp")): 1,
@@ -294,20 +295,28 @@ BLINDNESS = {
     ("source_blind_to_scope", ("mcp_otel_client",)): 1,
     ("source_blind_to_response", ("mcp_otel_client",)): 1,
 }
+PROMPTS = {"tool_call_without_prompt", "chain_without_prompt", "write_without_known_authority"}
+ANSWERS = {"call_never_answered", "write_without_known_authority"}
+USERS = {
+    "service_actor_without_user",
+    "delegation_dropped",
+    "argument_names_user_unauthenticated",
+    "write_without_known_authority",
+}
 BLIND_RULES = {
-    ("contextforge", "prompt"): {"tool_call_without_prompt", "chain_without_prompt"},
-    ("contextforge", "scope"): {"unscoped_tool_call"},
+    ("contextforge", "prompt"): PROMPTS,
+    ("contextforge", "scope"): {"unscoped_tool_call", "write_without_known_authority"},
     ("contextforge", "act"): {"service_identity_acts_for_many"},
-    ("contextforge", "response"): {"call_never_answered"},
-    ("mcp_otel", "prompt"): {"tool_call_without_prompt", "chain_without_prompt"},
-    ("mcp_otel", "user"): {"service_actor_without_user", "delegation_dropped"},
+    ("contextforge", "response"): ANSWERS,
+    ("mcp_otel", "prompt"): PROMPTS,
+    ("mcp_otel", "user"): USERS,
     ("mcp_otel", "act"): {"service_identity_acts_for_many"},
-    ("mcp_otel", "response"): {"call_never_answered"},
-    ("mcp_otel_client", "prompt"): {"tool_call_without_prompt", "chain_without_prompt"},
-    ("mcp_otel_client", "user"): {"service_actor_without_user", "delegation_dropped"},
-    ("mcp_otel_client", "scope"): {"unscoped_tool_call"},
+    ("mcp_otel", "response"): ANSWERS,
+    ("mcp_otel_client", "prompt"): PROMPTS,
+    ("mcp_otel_client", "user"): USERS,
+    ("mcp_otel_client", "scope"): {"unscoped_tool_call", "write_without_known_authority"},
     ("mcp_otel_client", "act"): {"service_identity_acts_for_many"},
-    ("mcp_otel_client", "response"): {"call_never_answered"},
+    ("mcp_otel_client", "response"): ANSWERS,
 }
 BOTH = pytest.mark.parametrize("scanned", ["unregistered", "registered"])
 
