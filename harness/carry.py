@@ -76,7 +76,7 @@ class Carry:
             with body.open("wb") as out:
                 for chunk in iter(lambda: stream.read(1 << 20), b""):
                     out.write(chunk)
-        return LogFile(index, body, "(carried)")
+        return LogFile(index, body, "(carried)", ours=True)
 
     @property
     def settled(self) -> int | None:
@@ -111,9 +111,7 @@ class Carry:
         run("CREATE OR REPLACE TEMP TABLE waited AS SELECT NULL::UBIGINT AS chain WHERE false")
         run("CREATE OR REPLACE TEMP TABLE waiting AS SELECT NULL::UBIGINT AS chain WHERE false")
         if self.waited:
-            query = (
-                "INSERT INTO waited SELECT DISTINCT chain FROM link WHERE identity IN (SELECT unnest($1::UBIGINT[]))"
-            )
+            query = "INSERT INTO waited SELECT DISTINCT chain FROM link WHERE identity IN (SELECT unnest($1::VARCHAR[])::UHUGEINT)"
             run(query, [self.waited])
         if self.settled is None:
             return

@@ -143,7 +143,7 @@ class _Logs:
             out = folder / f"{source}.jsonl"
             report = assemble(maps, source, some, out)
             self.bad += [BadLine(bad.file, bad.number, bad.offset, 0, bad.reason) for bad in report.bad]
-            self.files.append(LogFile(len(inputs) + at, out, f"({source}, assembled)"))
+            self.files.append(LogFile(len(inputs) + at, out, f"({source}, assembled)", ours=True))
             self.lines += report.lines - report.events
             self.bytes += report.bytes - out.stat().st_size
         carried = carry.load(len(inputs) + len(native), folder)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from harness.finding import ScanResult
 
+pytestmark = pytest.mark.xdist_group("bad_input")
+
 GOOD = b'{"@timestamp":"2026-10-05T09:00:%02dZ","chain":{"stage":"tool_call"},"gen_ai":{"agent":{"id":"agent-a"}}}'
 TIME = b'"@timestamp":"2026-10-05T09:00:01Z"'
 
@@ -110,3 +112,43 @@ def test_a_derived_field_that_arrives_is_overwritten_and_counted(tmp_path: Path)
     result = scanned(log)
     assert result.summary.overwritten == {"oauth.token.accepted": 1, "oauth.token.expired": 1}
     assert "expired_token_accepted" not in {finding.rule.stem for finding in result.findings}
+
+
+CALL = '{{"@timestamp":"2026-10-05T09:00:01Z","chain":{{"stage":"tool_call"}},"gen_ai":{{"agent":{{"id":"{agent}"}}}},"x":"{x}"}}'
+
+
+def test_lines_that_differ_in_a_few_bytes_are_no_copies(tmp_path: Path) -> None:
+    """DuckDB's own hash of a text is the same for many pairs of bytes that lie eight apart."""
+    log = tmp_path / "log.jsonl"
+    pairs = [
+        f"aaaaaaa{chr(a)}bbbbbbb{chr(b)}" for a in range(48, 91) for b in range(48, 91) if chr(a) != "\\" != chr(b)
+    ]
+    every = "".join(CALL.format(agent="a", x=" " * shift + pair) + "\n" for shift in range(8) for pair in pairs)
+    log.write_text(every)
+    result = scanned(log)
+    assert (sum(result.summary.stages.values()), result.summary.duplicates) == (8 * len(pairs), 0)
+
+
+def test_names_that_differ_in_a_few_bytes_are_not_one(tmp_path: Path) -> None:
+    """So for every key of a chain and every group of findings: here for agents."""
+    log = tmp_path / "log.jsonl"
+    letters = "0123456789abcdefghijklmnopqrstuvwxyz"
+    agents = [f"agent0-{a}@corp-0{b}.example" for a in letters for b in letters]
+    log.write_text("".join(CALL.format(agent=agent, x=0) + "\n" for agent in agents))
+    found = [finding for finding in scanned(log).findings if finding.rule.stem == "call_without_correlation_id"]
+    assert sorted(str(finding.agent) for finding in found) == agents
+
+
+def test_what_a_log_says_under_our_own_key_is_not_believed(tmp_path: Path) -> None:
+    """An attacker who could write where a record came from, or which record it is, would hide it or blame another file."""
+    log = tmp_path / "log.jsonl"
+    plain = CALL.format(agent="a", x=0)
+    told = [
+        plain[:-1] + ',"countersign":{"records":[[7,99]],"identity":"5"}}',
+        plain[:-1] + ',"countersign":{"identity":"5"}}',
+    ]
+    log.write_text("\n".join([*told, plain[:-1] + ',"countersign":5}']) + "\n")
+    result = scanned(log)
+    assert (sum(result.summary.stages.values()), result.summary.duplicates, len(result.rejected)) == (3, 0, 0)
+    assert {place.line for finding in result.findings for place in finding.records} <= {1, 2, 3}
+    assert result.findings

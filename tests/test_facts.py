@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+pytestmark = pytest.mark.xdist_group("facts")
+
 ROOT = Root.default()
 TABLES = ROOT.path / "tests" / "facts"
 VOCABULARY = Vocabulary.load(ROOT.event_schema)

@@ -24,6 +24,8 @@ from harness.paths import Root
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+pytestmark = pytest.mark.xdist_group("joining")
+
 ROOT = Root.default()
 VOCABULARY = Vocabulary.load(ROOT.event_schema)
 CHAIN_VOCABULARY = Vocabulary.load(ROOT.chain_schema)

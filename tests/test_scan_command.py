@@ -28,6 +28,8 @@ from harness.paths import Root
 from harness.report import json_report, jsonl_report, table_report
 from harness.ruleset import load_rules
 
+pytestmark = pytest.mark.xdist_group("scan_command")
+
 ROOT = Root.default()
 RULES = load_rules(ROOT.rules)
 SAMPLES = ROOT.sources

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from harness.finding import ScanResult
 
+pytestmark = pytest.mark.xdist_group("three_sources")
+
 ROOT = Root.default()
 MAPS = SourceMaps.load(ROOT.sources)
 EIGHT = datetime(2026, 11, 23, 8, tzinfo=UTC)

@@ -11,7 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from backends.vocabulary import Field, Vocabulary
 
@@ -74,7 +74,7 @@ def _json_path(path: tuple[str, ...]) -> str:
 def parsed(source: str, vocabulary: Vocabulary, seen: Seen = None) -> str:
     """SELECT of ``line, file, offset, number, t`` where ``t`` is the typed record, NULL when the line is no JSON."""
     spec = json.dumps(tree(vocabulary, seen))
-    return f'SELECT line, hash(line) AS line_hash, file, "offset", number, TRY(json_transform(line, {text(spec)})) AS t FROM {source}'
+    return f'SELECT line, md5_number(line) AS line_hash, file, "offset", number, TRY(json_transform(line, {text(spec)})) AS t FROM {source}'
 
 
 def opened(source: str, vocabulary: Vocabulary, seen: Seen = None) -> str:
@@ -100,7 +100,7 @@ def opened(source: str, vocabulary: Vocabulary, seen: Seen = None) -> str:
     return sql
 
 
-def flat(source: str, vocabulary: Vocabulary, seen: Seen = None) -> str:
+def flat(source: str, vocabulary: Vocabulary, seen: Seen = None, ours: Sequence[int] = ()) -> str:
     """SELECT of one column a field, absence normalised, from `parsed`.
 
     Beside the fields: ``file, "offset", number``, ``provenance``, ``careful`` (true: the careful reader decides), and
@@ -116,18 +116,19 @@ def flat(source: str, vocabulary: Vocabulary, seen: Seen = None) -> str:
         for bit, f in enumerate(vocabulary.derived.values())
         if f.name in read
     )
-    provenance = _at(("countersign", "records"))
+    said, known = _at(("countersign", "records")), _at(("countersign", "identity"))
+    written = f"file IN ({', '.join(str(int(index)) for index in ours)})" if ours else "false"
     # what a record is does not depend on where it lies: not on its provenance, nor on the form it was sent in
     identity = (
-        f"coalesce(TRY_CAST({_at(('countersign', 'identity'))} AS UBIGINT),"
-        f" CASE WHEN {provenance} IS NOT NULL THEN hash(replace(line, {provenance}, '')) END, line_hash)"
+        f"CASE WHEN {written} THEN coalesce(TRY_CAST({known} AS UHUGEINT),"
+        f" CASE WHEN {said} IS NOT NULL THEN md5_number(replace(line, {said}, '')) END, line_hash) ELSE line_hash END"
     )
     broken, suspect, settled = _careful(vocabulary, seen)
     looked_at = f"SELECT *, {broken} AS broken, {suspect} AS suspect FROM ({opened(source, vocabulary, seen)})"
     claims = [f"{_at(f.path)} IS NOT NULL" for f in vocabulary.derived.values() if f.name in read]
     claimed = f"CASE WHEN {' OR '.join(claims)} THEN {arrived} ELSE 0::UBIGINT END" if claims else "0::UBIGINT"
     return (
-        f'SELECT file, "offset", number, {identity} AS line_hash, {provenance} AS provenance,\n'
+        f'SELECT file, "offset", number, {identity} AS line_hash, CASE WHEN {written} THEN {said} END AS provenance,\n'
         "  CASE WHEN broken IS TRUE THEN true WHEN suspect IS TRUE THEN " + settled + " ELSE false END AS careful,\n"
         f"  {claimed} AS arrived,\n  " + ",\n  ".join(columns) + f"\nFROM ({looked_at})"
     )

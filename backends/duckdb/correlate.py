@@ -53,7 +53,7 @@ def key_columns(correlations: Sequence[Compiled], hit: Mapping[int, str]) -> lis
     for number, (fields, bits) in enumerate(keys(correlations).items()):
         there = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in fields)
         fires = " OR ".join(hit[bit] for bit in sorted(set(bits)))
-        values = ", ".join(f"lower({quoted(name)}::VARCHAR)" for name in fields)
+        values = ", ".join(f"countersign_hash(lower({quoted(name)}::VARCHAR))" for name in fields)
         columns.append(f"CASE WHEN ({fires}) AND {there} THEN hash({values}) END AS k{number}")
     return columns
 

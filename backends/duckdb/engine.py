@@ -147,7 +147,7 @@ class Engine:
         rows = self.connection.execute('SELECT * FROM suspect ORDER BY file, "offset"').fetchall()
         self.bad += read_carefully(self.files, rows, settled, self.vocabulary)
         index = max(self.files) + 1
-        self.files[index] = LogFile(index, settled, "(settled)")
+        self.files[index] = LogFile(index, settled, "(settled)", ours=True)
         self._read([self.files[index]], "INSERT INTO ev", None)
         for (provenance,) in self.connection.execute("SELECT provenance FROM ev WHERE careful").fetchall():
             file, offset = json.loads(provenance)[0]  # the careful reader wrote it plainly; nothing is lost in silence
@@ -187,7 +187,8 @@ class Engine:
     def events_sql(self, source: str = "lines", seen: Seen = None) -> str:
         """The event view over the lines of ``source``, reading the fields that were seen."""
         view = (VIEWS / "events.sql").read_text(encoding="utf-8")
-        return f"WITH flat AS ({flat(source, self.vocabulary, seen)})\nSELECT * FROM ({view})"
+        ours = [index for index, file in self.files.items() if file.ours]
+        return f"WITH flat AS ({flat(source, self.vocabulary, seen, ours)})\nSELECT * FROM ({view})"
 
     def pass_sql(self, seen: Seen = None) -> str:
         """The one pass: facts, rule bits and the narrow columns that joining needs."""
@@ -324,7 +325,7 @@ def _spec(rule: EventRule) -> tuple[str, ...]:
 
 def _group_hash(spec: tuple[str, ...], vocabulary: Vocabulary) -> str:
     parts = [f"lower({quoted(name)}::VARCHAR)" for name in spec if name in vocabulary.fields]
-    return f"hash({', '.join(parts)})" if parts else "0::UBIGINT"
+    return f"hash({', '.join(f'countersign_hash({part})' for part in parts)})" if parts else "0::UBIGINT"
 
 
 def _narrow(client: Mapping[str, Sequence[str]]) -> list[str]:
@@ -336,7 +337,7 @@ def _narrow(client: Mapping[str, Sequence[str]]) -> list[str]:
         return f"coalesce(\"event.dataset\", 'countersign') IN ({listed})" if datasets else "false"
 
     def key(kind: str, value: str) -> str:
-        return f"CASE WHEN {value} IS NOT NULL THEN hash({text(kind)}, {value}) END"
+        return f"CASE WHEN {value} IS NOT NULL THEN countersign_key({text(kind)}, {value}) END"
 
     stages = ", ".join(text(stage) for stage in STAGES)
     return [
@@ -349,7 +350,8 @@ def _narrow(client: Mapping[str, Sequence[str]]) -> list[str]:
         key("x", 'CASE WHEN NOT countersign_nil("transaction.id") THEN "transaction.id" END') + " AS x",
         (
             'CASE WHEN "gen_ai.tool.call.id" IS NOT NULL AND coalesce("gen_ai.conversation.id", "gen_ai.agent.id") IS NOT NULL '
-            'THEN hash(\'c\', coalesce("gen_ai.conversation.id", "gen_ai.agent.id"), "gen_ai.tool.call.id") END AS c'
+            'THEN hash(\'c\', countersign_hash(coalesce("gen_ai.conversation.id", "gen_ai.agent.id")), '
+            'countersign_hash("gen_ai.tool.call.id")) END AS c'
         ),
         key("h", '"oauth.token.hash"') + " AS h",
         key("r", '"http.request.id"') + " AS r",
@@ -357,13 +359,13 @@ def _narrow(client: Mapping[str, Sequence[str]]) -> list[str]:
         claimed("trace.id") + " AS t_client",
         claimed("transaction.id") + " AS x_client",
         claimed("gen_ai.tool.call.id") + " AS c_client",
-        'CASE WHEN "user.key" IS NOT NULL THEN hash(key_kind, "user.key") END AS person',
+        'CASE WHEN "user.key" IS NOT NULL THEN countersign_key(key_kind, "user.key") END AS person',
         "hash(key_kind) AS person_kind",
         key("agent", 'lower("gen_ai.agent.id")') + " AS agent",
         key("agent", 'lower("chain.agent.parent_id")') + " AS agent_parent",
         (
             'CASE WHEN "oauth.act.sub" IS NOT NULL OR "oauth.act.chain" IS NOT NULL THEN list_transform('
-            'list_append(coalesce("oauth.act.chain", []), "oauth.act.sub"), lambda a: hash(\'agent\', lower(a))) END AS act'
+            'list_append(coalesce("oauth.act.chain", []), "oauth.act.sub"), lambda a: countersign_key(\'agent\', lower(a))) END AS act'
         ),
         key("client", 'lower("oauth.client.id")') + " AS client",
         key("span", '"span.id"') + " AS span",
@@ -375,7 +377,7 @@ def _narrow(client: Mapping[str, Sequence[str]]) -> list[str]:
         'coalesce("user.id", "user.name", "user.email") IS NOT NULL AS human',
         # who acts where no person is named: a service by the register, or a client on its own behalf (RFC 6749 §4.4)
         (
-            "CASE WHEN NOT human AND moved THEN hash('service', lower(effective_id)) "
+            "CASE WHEN NOT human AND moved THEN countersign_key('service', lower(effective_id)) "
             'WHEN NOT human AND \'client_credentials\' IN (lower("oauth.grant_type"), lower("oauth.delegation.type")) '
             "THEN client END AS service"
         ),

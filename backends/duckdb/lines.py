@@ -43,11 +43,13 @@ class LogFile:
         index: position among the inputs of a run.
         path: where the bytes lie.
         name: what a person is shown (``-`` for standard input).
+        ours: we wrote it, so what its lines say under ``countersign`` (where they come from) is believed.
     """
 
     index: int
     path: Path
     name: str
+    ours: bool = False
 
     def open(self) -> IO[bytes]:
         """The decompressed bytes; ``.gz`` is recognised by its content, not by its name."""

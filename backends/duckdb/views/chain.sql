@@ -90,8 +90,8 @@ CREATE OR REPLACE TEMP TABLE expected AS
   whose AS (SELECT member.chain, who, chain_base.start AS began, chain_base."end" AS ended, seen FROM member JOIN chain_base USING (chain) WHERE who IS NOT NULL),
   covered AS (
     SELECT chain, bit_or(stages) AS stages, true AS listed FROM whose
-    JOIN (SELECT hash('agent', agent) AS who, stage_bits(stages) AS stages, since FROM reg_coverage WHERE agent IS NOT NULL
-          UNION ALL SELECT hash('system', system), stage_bits(stages), since FROM reg_coverage WHERE system IS NOT NULL) USING (who)
+    JOIN (SELECT countersign_key('agent', agent) AS who, stage_bits(stages) AS stages, since FROM reg_coverage WHERE agent IS NOT NULL
+          UNION ALL SELECT countersign_key('system', system), stage_bits(stages), since FROM reg_coverage WHERE system IS NOT NULL) USING (who)
     WHERE coalesce(since <= began, true) GROUP BY chain),
   -- who had a stage when, in slices of one lookback: a chain and a record within a lookback of it lie in the same slice or
   -- in neighbours, and of a neighbour only the nearest end matters. What an earlier scan saw is `carried_slices`; of a chain
