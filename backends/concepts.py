@@ -36,6 +36,7 @@ CONCEPTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "outcome": ("event.outcome",),
         "actor": ("chain.actor.recorded_type",),
         "resource": ("oauth.resource",),
+        "consent": ("oauth.consent.type", "oauth.consent.id"),
     }
 )
 """The fields by which a record would say a concept. The order is that of the bits (`bits`): add at the end."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import operator
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
@@ -64,12 +64,21 @@ class Unsupported(ValueError):  # noqa: N818 - says what the oracle cannot judge
 
 @dataclass(frozen=True)
 class Atom:
-    """One test of one field."""
+    """One test of one field.
+
+    Attributes:
+        field: dotted name.
+        text: the test in words.
+        test: the test itself, of the record and the field's items.
+        reads: the fields that it reads, where these are more than its own.
+        value: what the rule compares with, as pySigma has it.
+    """
 
     field: str
     text: str
     test: Test
     reads: tuple[str, ...] = ()
+    value: Any = None
 
     def holds(self, record: Record) -> bool:
         """Whether it is true of the record."""
@@ -84,7 +93,7 @@ def atom(rule: str, field: str, value: Any) -> Atom:
     """
     for kind, meant in _MEANINGS:
         if isinstance(value, kind):
-            return meant(rule, field, value)
+            return replace(meant(rule, field, value), value=value)
     raise Unsupported(rule, f"the value kind {type(value).__name__} on {field}")
 
 

@@ -10,9 +10,10 @@ from backends.sources import SourceMaps
 from backends.vocabulary import Vocabulary
 from harness.case import Bases, moment
 from harness.matrix import Verdicts
-from harness.pairing import paired
-from harness.proof import prove
+from harness.pairing import paired, stem
+from harness.proof import as_written, prove
 from harness.ruleset import load_rules
+from harness.survival import LISTED, listed, survivals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from harness.case import Tables
     from harness.matrix import Judge, Proof, Subject
     from harness.paths import Root
+    from harness.survival import Survival
 
 GRACE = timedelta(minutes=5)
 """How long a chain may still grow after its last record."""
@@ -38,17 +40,39 @@ def proofs_of(root: Root, folder: Path, selectors: Sequence[str] = ()) -> list[P
     Raises:
         Mistakes: everything that cannot be read.
     """
+    subjects, events, chains = _subjects(root, folder, selectors)
+    return prove(subjects, duckdb(subjects, events, chains, SourceMaps.load(root.sources)), Bases.honest(), events)
+
+
+def survivals_of(root: Root, folder: Path, selectors: Sequence[str] = ()) -> list[Survival]:
+    """Weaken every term of the rules of a folder; arguments and mistakes as `proofs_of`."""
+    subjects, events, chains = _subjects(root, folder, selectors)
+    known = listed(folder / LISTED, root.schemas / "survivors.schema.json", {stem(p) for p in folder.rglob("*.yml")})
+    judge = duckdb(subjects, events, chains, SourceMaps.load(root.sources), compiled=False)
+    return survivals(as_written(subjects, judge, Bases.honest(), events), events, chains, known)
+
+
+def _subjects(root: Root, folder: Path, selectors: Sequence[str]) -> tuple[list[Subject], Vocabulary, Vocabulary]:
     events, chains = Vocabulary.load(root.event_schema), Vocabulary.load(root.chain_schema)
     rules = load_rules(folder, root.schemas)
     files = {rule.path: rule.judged for rule in rules}
     only = [rule.path for rule in rules.select(selectors)]
-    subjects = paired(files, folder, root.schemas / "cases.schema.json", events, only)
-    return prove(subjects, duckdb(subjects, events, chains, SourceMaps.load(root.sources)), Bases.honest(), events)
+    return paired(files, folder, root.schemas / "cases.schema.json", events, only), events, chains
 
 
-def duckdb(subjects: Sequence[Subject], events: Vocabulary, chains: Vocabulary, maps: SourceMaps) -> Judge:
-    """The embedded engine, with every rule compiled; sources are those of the maps and those that cases make up."""
-    rules = {subject.stem: subject.rule for subject in subjects}
+def duckdb(
+    subjects: Sequence[Subject], events: Vocabulary, chains: Vocabulary, maps: SourceMaps, *, compiled: bool = True
+) -> Judge:
+    """The embedded engine; sources are those of the maps and those that cases make up.
+
+    Args:
+        subjects: the rules, with their cases.
+        events: the event's fields.
+        chains: the chain's fields.
+        maps: the source maps.
+        compiled: whether it also judges by the rules; else it gives facts only, in a third of the time.
+    """
+    rules = {subject.stem: subject.rule for subject in subjects if compiled}
     never: dict[str, Mapping[str, Sequence[str]]] = {name: source.never for name, source in maps.items()}
     never |= {name: stages for subject in subjects for case in subject.cases for name, stages in case.never.items()}
     sources = Sources(

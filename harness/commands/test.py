@@ -14,11 +14,15 @@ from rich.table import Table
 from rich.text import Text
 
 from backends.errors import visible
-from harness.judging import proofs_of
+from harness.judging import proofs_of, survivals_of
 from harness.paths import Root
+from harness.survival import LISTED, score
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from harness.matrix import Failure, Proof
+    from harness.survival import Survival
 
 FAILURES_SHOWN = 5
 """Failures of one rule that the table form spells out; the rest is counted, JSON holds them all."""
@@ -33,15 +37,23 @@ FAILURES_SHOWN = 5
     help="A folder of your own rules, each with its cases beside it.  [default: rules/ of the root]",
 )
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
-@click.option("--all", "everything", is_flag=True, help="Spell out every failure.")
-def command(rules: tuple[str, ...], root: Path | None, rules_dir: Path | None, form: str, *, everything: bool) -> None:
+@click.option("--all", "everything", is_flag=True, help="Spell out every failure, or every listed survivor.")
+@click.option("--mutate", is_flag=True, help="Weaken each term of the rules instead: a case must fail on it.")
+def command(
+    rules: tuple[str, ...], root: Path | None, rules_dir: Path | None, form: str, *, everything: bool, mutate: bool
+) -> None:
     """Run the cases of rules, and every variant of them, and compare the engine with the oracle.
 
     RULE is a stem such as orphan_write, a number, an id, a file or a glob of stems; without any, all are proven.
-    Exit code 1 when a cell fails, 2 when a rule or its cases cannot be read.
+    Exit code 1 when a cell fails or a mutant survives unlisted, 2 when a rule or its cases cannot be read.
     """
     home = Root.at(root)
-    proofs = proofs_of(home, rules_dir or home.rules, rules)
+    folder = rules_dir or home.rules
+    if mutate:
+        found = survivals_of(home, folder, rules)
+        report_survivals(found, form, everything=everything)
+        sys.exit(1 if any(each.failed for each in found) else 0)
+    proofs = proofs_of(home, folder, rules)
     failed = any(proof.failures for proof in proofs)
     if form == "json":
         document = {"proofs": [asdict(proof) for proof in proofs], "failed": failed}
@@ -67,6 +79,54 @@ def show(proofs: list[Proof], console: Console, limit: int | None) -> None:
         table.add_row(Text(visible(proof.stem)), str(proof.cases), str(proof.variants), str(proof.cells), failures)
     console.print(table)
     console.print(total(proofs), highlight=False)
+
+
+def report_survivals(found: list[Survival], form: str, *, everything: bool) -> None:
+    """Score and survivors, as JSON or as a table after what needs somebody's work."""
+    if form == "json":
+        rules = [{**asdict(each), "killed": each.killed, "failed": each.failed} for each in found]
+        document = {"score": score(found), "rules": rules, "failed": any(each.failed for each in found)}
+        click.echo(json.dumps(document, indent=1, ensure_ascii=False, default=dict))
+        return
+    console = Console()
+    for each in found:
+        for problem, lines in _told(each, everything=everything):
+            text = Text(
+                f"{visible(each.stem)}: {problem}\n", style="bold" if problem.startswith("listed") else "bold red"
+            )
+            text.append("".join(f"  {visible(line)}\n" for line in lines), style="not bold default")
+            console.print(text, soft_wrap=True)
+    table = Table("rule", box=None, pad_edge=False)
+    for column in ("mutants", "killed", "listed", "survive"):
+        table.add_column(column, justify="right")
+    for each in found:
+        alive = Text(str(len(each.unexplained)), style="bold red" if each.unexplained else "green")
+        explained = str(len(each.survivors) - len(each.unexplained))
+        table.add_row(Text(visible(each.stem)), str(each.mutants), str(each.killed), explained, alive)
+    console.print(table)
+    console.print(summary(found), highlight=False, soft_wrap=True)
+
+
+def _told(each: Survival, *, everything: bool) -> Iterator[tuple[str, list[str]]]:
+    """What is to be said of one rule: a heading and its lines."""
+    if each.wrong:
+        yield "cases whose verdict is not what they expect; run countersign test", list(each.wrong)
+    if each.unexplained:
+        yield f"no case fails on these; add one, or say in {LISTED} why it makes no difference", [*each.unexplained]
+    if each.stale:
+        yield f"listed in {LISTED}, and killed by a case or no mutant; remove them", list(each.stale)
+    if everything and (known := [words for words in each.survivors if words in each.reasons]):
+        yield "listed survivors", [f"{words}: {each.reasons[words]}" for words in known]
+
+
+def summary(found: list[Survival]) -> str:
+    """One line that sums up mutation."""
+    mutants, killed = sum(each.mutants for each in found), sum(each.killed for each in found)
+    unexplained = sum(len(each.unexplained) for each in found)
+    rules = f"{len(found)} rule{'' if len(found) == 1 else 's'}"
+    explained = mutants - killed - unexplained
+    said = f"{killed:,} killed, {explained:,} listed with a reason, {unexplained:,} unexplained"
+    return f"{rules}, {mutants:,} mutants: {said}; score {score(found):.3f}"
 
 
 def total(proofs: list[Proof]) -> str:
