@@ -72,6 +72,7 @@ class Atom:
         test: the test itself, of the record and the field's items.
         reads: the fields that it reads, where these are more than its own.
         value: what the rule compares with, as pySigma has it.
+        met_by: values of the field that make it true, as far as any can be named.
     """
 
     field: str
@@ -79,6 +80,7 @@ class Atom:
     test: Test
     reads: tuple[str, ...] = ()
     value: Any = None
+    met_by: tuple[Any, ...] = ()
 
     def holds(self, record: Record) -> bool:
         """Whether it is true of the record."""
@@ -109,13 +111,15 @@ def _exists(_rule: str, field: str, value: SigmaExists) -> Atom:
 
 def _scalar(_rule: str, field: str, value: SigmaNumber | SigmaBool) -> Atom:
     wanted = value.boolean if isinstance(value, SigmaBool) else value.number
-    return Atom(field, f"{field} equals {_text(wanted)}", _any_item(lambda item: _equal(item, wanted)))
+    test = _any_item(lambda item: _equal(item, wanted))
+    return Atom(field, f"{field} equals {_text(wanted)}", test, met_by=(wanted,))
 
 
 def _cidr(_rule: str, field: str, value: SigmaCIDRExpression) -> Atom:
     """*Modifiers*, IP Modifiers."""
     network = value.network
-    return Atom(field, f"{field} lies in {network}", _any_item(lambda item: _address_in(item, network)))
+    test = _any_item(lambda item: _address_in(item, network))
+    return Atom(field, f"{field} lies in {network}", test, met_by=(str(network[0]),))
 
 
 def _time_part(rule: str, field: str, _value: Any) -> Atom:
@@ -125,7 +129,9 @@ def _time_part(rule: str, field: str, _value: Any) -> Atom:
 def _expansion(rule: str, field: str, value: SigmaExpansion) -> Atom:
     """A modifier made several values of one; any of them matches, even under ``all``."""
     parts = [atom(rule, field, part) for part in value.values]
-    return Atom(field, " or ".join(p.text for p in parts), lambda record, _: any(p.holds(record) for p in parts))
+    met_by = tuple(value for part in parts for value in part.met_by)
+    text = " or ".join(p.text for p in parts)
+    return Atom(field, text, lambda record, _: any(p.holds(record) for p in parts), met_by=met_by)
 
 
 def _string(rule: str, field: str, value: SigmaString) -> Atom:
@@ -133,17 +139,20 @@ def _string(rule: str, field: str, value: SigmaString) -> Atom:
     if not value.s:
         return _null(rule, field, value)
     cased = isinstance(value, SigmaCasedString)
-    pattern = ""
+    pattern = plain = ""
     for part in value.s:
         if isinstance(part, str):
             pattern += re.escape(part if cased else _fold(part))
+            plain += part
         elif isinstance(part, SpecialChars):
             pattern += ".*" if part is SpecialChars.WILDCARD_MULTI else "."
+            plain += "x"
         else:
             raise Unsupported(rule, f"the placeholder %{part.name}% on {field}")
     whole = re.compile(pattern, re.DOTALL).fullmatch
     text = f"{field} equals {str(value)!r}{' in this letter case' if cased else ''}"
-    return Atom(field, text, _any_item(lambda item: whole(_text(item) if cased else _fold(_text(item))) is not None))
+    test = _any_item(lambda item: whole(_text(item) if cased else _fold(_text(item))) is not None)
+    return Atom(field, text, test, met_by=(plain,))
 
 
 def _comparison(rule: str, field: str, value: SigmaCompareExpression) -> Atom:
@@ -154,7 +163,8 @@ def _comparison(rule: str, field: str, value: SigmaCompareExpression) -> Atom:
         raise Unsupported(rule, f"the comparison {value.op.name} on {field}")
     compare, bound = _COMPARISONS[value.op], value.number.number
     text = f"{field} {value.op.name.lower()} {bound}"
-    return Atom(field, text, _any_item(lambda item: _is_number(item) and compare(item, bound)))
+    met_by = tuple(near for near in (bound, bound + 1, bound - 1) if compare(near, bound))
+    return Atom(field, text, _any_item(lambda item: _is_number(item) and compare(item, bound)), met_by=met_by)
 
 
 def _regular_expression(rule: str, field: str, value: SigmaRegularExpression) -> Atom:

@@ -94,6 +94,7 @@ class Case:
         register: ``None`` for none, ``"base"``, or tables, which replace the honest world's where they extend it.
         now: end of what is judged; None judges everything as settled.
         never: sources of its own: dataset to stage to the concepts that its records can never supply.
+        rule: of a filter's case, the rule whose finding it is about, if it says so: id, name or stem.
         file: the cases file, as given.
         line: where the case begins.
     """
@@ -106,6 +107,7 @@ class Case:
     register: Any = None
     now: datetime | None = None
     never: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    rule: str | None = None
     file: str = ""
     line: int = 0
 
@@ -237,6 +239,7 @@ def _case(raw: Mapping[str, Any], file: str, line: int) -> Case:
         register=raw.get("register"),
         now=moment(raw["now"]) if "now" in raw else None,
         never=raw.get("never", {}),
+        rule=raw.get("rule"),
         file=file,
         line=line,
     )

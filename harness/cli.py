@@ -13,8 +13,8 @@ COMMANDS = {
     "scan": "find who acted without authority, or without evidence, in logs",
     "validate": "check records against the schema, line by line",
     "rules": "list the rules, or check them with every SigmaHQ validator",
-    "explain": "say what a rule means, reads and needs",
-    "test": "run the rules' own cases and variants",
+    "explain": "say what a rule or a finding means, or why a rule does not fire",
+    "test": "prove rules and filters, also your own, by their cases and variants",
     "generate": "write synthetic logs with labelled attacks",
     "reference": "write the generated reference pages, or check that they are fresh",
 }

@@ -31,18 +31,19 @@ def fires(
         terms: what each base rule means; by default what it says.
     """
     terms = terms or [meaning(step.rule) for step in correlation.steps]
-    took = list(_took_part(correlation, facts, terms))
-    return tuple(_complete(correlation, number, took) for number in range(len(facts)))
+    took = list(took_part(correlation, facts, terms))
+    return tuple(complete(correlation, number, took) for number in range(len(facts)))
 
 
-class _Part:
+class Part:
     """A record in one step: its number, time in microseconds, key and counted value."""
 
     def __init__(self, record: int, step: int, time: int, key: tuple[str, ...], value: str | None) -> None:
         self.record, self.step, self.time, self.key, self.value = record, step, time, key, value
 
 
-def _took_part(correlation: Correlation, facts: Sequence[Facts | None], terms: Sequence[Term]) -> Iterator[_Part]:
+def took_part(correlation: Correlation, facts: Sequence[Facts | None], terms: Sequence[Term]) -> Iterator[Part]:
+    """The records that a base rule matches and that have what they are grouped by and counted by."""
     for number, record in enumerate(facts):
         if record is None:
             continue
@@ -52,7 +53,7 @@ def _took_part(correlation: Correlation, facts: Sequence[Facts | None], terms: S
             if term.holds(record) and None not in key and value is not None:
                 time = moment(str(record["@timestamp"]))
                 micros = int(time.replace(microsecond=0).timestamp()) * 1_000_000 + time.microsecond
-                yield _Part(number, at, micros, tuple(_text(k) for k in key), _text(value))
+                yield Part(number, at, micros, tuple(_text(k) for k in key), _text(value))
 
 
 def _text(value: Any) -> str:
@@ -61,25 +62,26 @@ def _text(value: Any) -> str:
     return "".join(character.lower()[0] for character in str(value))
 
 
-def _complete(correlation: Correlation, number: int, took: Sequence[_Part]) -> bool:
+def complete(correlation: Correlation, number: int, took: Sequence[Part]) -> bool:
+    """Whether a window is complete with the record of this number."""
     for last in (part for part in took if part.record == number):
         window = [part for part in took if part.key == last.key and 0 <= last.time - part.time <= correlation.window_us]
         if correlation.kind == ORDERED:
             if last.step == len(correlation.steps) - 1 and _leads_to(last, window):
                 return True
             continue
-        held = {_counted(correlation.kind, part) for part in window}
+        held = {counted(correlation.kind, part) for part in window}
         if len(held) >= correlation.least:
             return True
     return False
 
 
-def _counted(kind: str, part: _Part) -> str | int | None:
+def counted(kind: str, part: Part) -> str | int | None:
     """What makes a record count: itself, its value, or its step."""
     return {"event_count": part.record, "value_count": part.value, "temporal": part.step}[kind]
 
 
-def _leads_to(last: _Part, window: Sequence[_Part]) -> bool:
+def _leads_to(last: Part, window: Sequence[Part]) -> bool:
     """Whether the steps before lie in the window one after the other, each on a record of its own."""
     if last.step == 0:
         return True

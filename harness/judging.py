@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from harness.case import Tables
     from harness.matrix import Judge, Proof, Subject
     from harness.paths import Root
-    from harness.survival import Survival
+    from harness.survival import Reasons, Survival
 
 GRACE = timedelta(minutes=5)
 """How long a chain may still grow after its last record."""
@@ -44,10 +44,16 @@ def proofs_of(root: Root, folder: Path, selectors: Sequence[str] = ()) -> list[P
     return prove(subjects, duckdb(subjects, events, chains, SourceMaps.load(root.sources)), Bases.honest(), events)
 
 
-def survivals_of(root: Root, folder: Path, selectors: Sequence[str] = ()) -> list[Survival]:
-    """Weaken every term of the rules of a folder; arguments and mistakes as `proofs_of`."""
-    subjects, events, chains = _subjects(root, folder, selectors)
-    known = listed(folder / LISTED, root.schemas / "survivors.schema.json", {stem(p) for p in folder.rglob("*.yml")})
+def survivals_of_pack(root: Root, selectors: Sequence[str] = ()) -> list[Survival]:
+    """Weaken every term of the pack's rules; arguments and mistakes as `proofs_of`."""
+    subjects, _, _ = _subjects(root, root.rules, selectors)
+    every = {stem(path) for path in root.rules.rglob("*.yml")}
+    return survivals_of(root, subjects, listed(root.rules / LISTED, root.schemas / "survivors.schema.json", every))
+
+
+def survivals_of(root: Root, subjects: Sequence[Subject], known: Reasons) -> list[Survival]:
+    """Weaken every term of rules; ``known`` are the survivors that are listed."""
+    events, chains = Vocabulary.load(root.event_schema), Vocabulary.load(root.chain_schema)
     judge = duckdb(subjects, events, chains, SourceMaps.load(root.sources), compiled=False)
     return survivals(as_written(subjects, judge, Bases.honest(), events), events, chains, known)
 

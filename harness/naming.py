@@ -64,7 +64,7 @@ class Namer:
             tool=self._one(records, "gen_ai.tool.name"),
             system=self._one(records, "service.target.name"),
             chain=ChainRef(masking.masked(chain[0]), chain[1]) if chain else None,
-            group={name: self._shown(name, said[name]) for name in rule.group_by if name in said},
+            group={name: self.shown(name, said[name]) for name in rule.group_by if name in said},
             fields=self._fields(rule, first),
             records=tuple(RecordRef(*place) for place in places[:RECORDS_SHOWN]),
             records_total=places_total,
@@ -87,7 +87,7 @@ class Namer:
             tool=self._one([record], "chain.tools"),
             system=self._one([record], "chain.systems"),
             chain=ChainRef(masking.masked(record["chain.id"]), record.get("chain.id_source")),
-            group={"chain.id": self._shown("chain.id", record["chain.id"])},
+            group={"chain.id": self.shown("chain.id", record["chain.id"])},
             fields=self._fields(rule, record),
             records=tuple(RecordRef(*place) for place in places[:RECORDS_SHOWN]),
             records_total=places_total,
@@ -96,19 +96,20 @@ class Namer:
 
     def _fields(self, rule: Rule, record: Mapping[str, Any]) -> dict[str, Any]:
         """What the rule read on this record; an absent field that it read is null."""
-        return {name: self._shown(name, record.get(name)) for name in sorted(rule.reads)}
+        return {name: self.shown(name, record.get(name)) for name in sorted(rule.reads)}
 
-    def _shown(self, name: str, value: Any) -> Any:
+    def shown(self, name: str, value: Any) -> Any:
+        """A value of a field as it may be shown: without secrets, and of content only the length."""
         if isinstance(value, list):
-            return [self._shown(name, item) for item in value[:VALUES_SHOWN]]
+            return [self.shown(name, item) for item in value[:VALUES_SHOWN]]
         if isinstance(value, float) and not isfinite(value):
             return str(value)  # JSON has no word for it
         return masking.masked(value, sensitive=self._sensitive(name)) if isinstance(value, str) else value
 
     def _text(self, name: str, value: Any) -> str:
         if isinstance(value, list):  # what is not named is counted
-            return plain(name, [*self._shown(name, value[:ITEMS_SHOWN]), *value[ITEMS_SHOWN:]])
-        return plain(name, self._shown(name, value))
+            return plain(name, [*self.shown(name, value[:ITEMS_SHOWN]), *value[ITEMS_SHOWN:]])
+        return plain(name, self.shown(name, value))
 
     def _sensitive(self, name: str) -> bool:
         known = self._vocabulary.fields.get(name)
@@ -122,7 +123,7 @@ class Namer:
             for v in (r[name] if isinstance(r.get(name), list) else [r.get(name)])
             if v is not None
         }
-        return str(self._shown(name, values.pop())) if len(values) == 1 else None
+        return str(self.shown(name, values.pop())) if len(values) == 1 else None
 
 
 def _identity(value: Any) -> str:

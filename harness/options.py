@@ -37,7 +37,8 @@ class ScanOptions:
             resolved before.
         root: where rules and schemas lie.
         source: name of a source map for every log; None: detect it, file by file.
-        rules: selectors (stem, number, glob of stems, id or path); empty: all rules.
+        rules: selectors (stem, number, glob of stems, id or path), and folders of rules; empty: all rules of the pack.
+        filters: folders of Sigma filters that are laid over the rules.
         levels: levels to judge; empty: all.
         chapters: chapters to judge; empty: all.
         register: folder of register tables; None: no register.
@@ -56,6 +57,7 @@ class ScanOptions:
     root: Root
     source: str | None = None
     rules: tuple[str, ...] = ()
+    filters: tuple[Path, ...] = ()
     levels: tuple[str, ...] = ()
     chapters: tuple[str, ...] = ()
     register: Path | None = None

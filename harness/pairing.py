@@ -11,7 +11,7 @@ from harness.matrix import Subject
 from harness.oracle import Unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from sigma.rule import SigmaRule
@@ -52,34 +52,43 @@ def paired(
         Mistakes: a rule without cases, cases without a rule, whatever is wrong with a cases file, a case that claims to
             prove what the rule has not, and a rule that no verdict can be given on.
     """
-    found: list[Mistake] = []
-    wanted = {cases_beside(rule) for rule in rules}
-    found += [
-        Mistake(str(orphan), 0, f"there is no rule {orphan.name.removesuffix(SUFFIX)}.yml beside these cases")
-        for orphan in sorted(folder.rglob(f"*{SUFFIX}"))
-        if orphan not in wanted
-    ]
+    found = list(orphans(folder, rules))
     subjects = []
     for path, rule in rules.items():
-        if only is not None and path not in only:
-            continue
-        cases = cases_beside(path)
-        if not cases.exists():
-            found.append(Mistake(str(path), 0, f"has no cases; write {cases.name} beside it"))
-            continue
-        try:
-            subject = Subject(stem(path), rule, tuple(load(cases, schema, vocabulary)))
-            found += _unknown_claims(subject)
-            subject.fields  # noqa: B018 - refuses now what the oracle does not know
-        except Mistakes as mistakes:
-            found += mistakes.found
-        except Unsupported as refused:
-            found.append(Mistake(str(path), 0, f"{refused.construct} is not supported in this project's rules"))
-        else:
-            subjects.append(subject)
+        if only is None or path in only:
+            subject, wrong = subject_of(path, rule, schema, vocabulary)
+            subjects += [subject] if subject else []
+            found += wrong
     if found:
         raise Mistakes(sorted(set(found)))
     return subjects
+
+
+def orphans(folder: Path, files: Collection[Path]) -> Iterator[Mistake]:
+    """Cases files of a folder that none of these files stands beside."""
+    wanted = {cases_beside(file) for file in files}
+    for orphan in sorted(folder.rglob(f"*{SUFFIX}")):
+        if orphan not in wanted:
+            message = f"there is no rule {orphan.name.removesuffix(SUFFIX)}.yml beside these cases"
+            yield Mistake(str(orphan), 0, message)
+
+
+def subject_of(
+    path: Path, rule: SigmaRule | Correlation, schema: Path, vocabulary: Vocabulary
+) -> tuple[Subject | None, list[Mistake]]:
+    """A rule with its cases, and what is wrong with them."""
+    cases = cases_beside(path)
+    if not cases.exists():
+        return None, [Mistake(str(path), 0, f"has no cases; write {cases.name} beside it")]
+    try:
+        subject = Subject(stem(path), rule, tuple(load(cases, schema, vocabulary)))
+        found = [*_unknown_claims(subject), *_no_filter(subject)]
+        subject.fields  # noqa: B018 - refuses now what the oracle does not know
+    except Mistakes as mistakes:
+        return None, mistakes.found
+    except Unsupported as refused:
+        return None, [Mistake(str(path), 0, f"{refused.construct} is not supported in this project's rules")]
+    return subject, found
 
 
 def proven(rule: SigmaRule | Correlation) -> set[str]:
@@ -100,3 +109,8 @@ def _unknown_claims(subject: Subject) -> list[Mistake]:
         for case in subject.cases
         if case.proves is not None and case.proves not in known
     ]
+
+
+def _no_filter(subject: Subject) -> list[Mistake]:
+    message = "only a case of a filter says which rule it is about; take the key away"
+    return [Mistake(case.file, case.line, message) for case in subject.cases if case.rule is not None]

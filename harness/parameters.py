@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,13 @@ def seconds(period: str) -> int:
     if match is None:
         raise ValueError(f"{period!r} is not a period such as 15m, 1h or 1d")
     return int(match[1]) * _SECONDS[match[2]]
+
+
+def in_words(period_sec: int) -> str:
+    """A period as a person says it: ``hour``, ``15 minutes``."""
+    length, name = next((length, name) for length, name in _UNITS if period_sec % length == 0)
+    count = period_sec // length
+    return name if count == 1 else f"{count} {name}s"
 
 
 def _said(error: jsonschema.ValidationError) -> str:

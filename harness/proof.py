@@ -47,6 +47,9 @@ NAMES = (
 )
 """By these a chain learns what others of the same agent or system log; an agent is named in four places."""
 
+NAMING = frozenset({"chain.agents", "chain.systems"})
+"""Chain fields that hold these names: a rule that reads one means these and no others."""
+
 JOINING = ("chain.prompt.id", "trace.id", "user.id", "gen_ai.agent.id")
 """What chains are made of: a chain rule reads none of it itself, so these vary in form in each of its cases."""
 
@@ -91,6 +94,7 @@ def prove(
         proofs[stem].failures.append(found)
     written = [cell for cell in everything if cell.variant.name == AS_WRITTEN and not cell.subject.correlates]
     single = [subject for subject in subjects if not subject.correlates]
+    written = [cell for cell in written if not cell.subject.fields & NAMING]
     for verdicts, placed in _judged(written, _together(written, bases), judge, vocabulary):
         for number, start in placed:
             _cross(written[number], single, verdicts, start, proofs)

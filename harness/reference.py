@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.editor_schema import filter_schema, rule_schema
 from harness.field_reference import field_reference
 from harness.rule_reference import rule_reference
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 PAGES: Mapping[str, Callable[[Root], str]] = {
     "schemas/README.md": field_reference,
     "rules/README.md": rule_reference,
+    "schemas/rule.schema.json": rule_schema,
+    "schemas/filter.schema.json": filter_schema,
 }
 """Path from the root → the function that gives the page's text, without its first line."""
 
@@ -26,7 +29,9 @@ PAGES: Mapping[str, Callable[[Root], str]] = {
 def page(root: Root, path: str) -> str:
     """The whole text of one page, as it should be."""
     write = PAGES[path]
-    return f"<!-- Written by {write.__module__.replace('.', '/')}.py: run `countersign reference`. -->\n{write(root)}"
+    said = f"Written by {write.__module__.replace('.', '/')}.py: run `countersign reference`."
+    first = f'{{ "$comment": "{said}",' if path.endswith(".json") else f"<!-- {said} -->"
+    return f"{first}\n{write(root)}"
 
 
 def stale(root: Root) -> Sequence[str]:

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 PRODUCT = "mcp"
 SERVICES = ("event", "chain")
 LEVELS = ("informational", "low", "medium", "high", "critical")
+_NO_SELECTIONS = {"detection": {"condition"}, "filter": {"condition", "rules"}}
 _FILE = re.compile(r"(correlation_)?mcp_[a-z0-9_]+\.yml")
+_OWN_FILE = re.compile(r"[a-z0-9_]{3,90}\.yml")
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,14 @@ class RuleFile:
         return self.sigma.level.name.lower() if self.sigma and self.sigma.level else None
 
 
-def read_rule(path: Path, folder: Path, vocabularies: Mapping[str, Vocabulary]) -> RuleFile:
+def read_rule(path: Path, folder: Path, vocabularies: Mapping[str, Vocabulary], *, own: bool = False) -> RuleFile:
     """Read one file; nothing is raised, what is wrong is in ``mistakes``.
 
     Args:
         path: the file.
         folder: the folder of rules that it lies under.
         vocabularies: the fields of an event and of a chain record, by service.
+        own: the folder is a person's own, who names and orders files at will.
     """
     documents = MarkedYaml.read_all(path)
     if documents[0].mistakes:
@@ -69,7 +72,8 @@ def read_rule(path: Path, folder: Path, vocabularies: Mapping[str, Vocabulary]) 
         if not isinstance(marks.data, dict):
             message = "this is no Sigma rule: the file holds no YAML map"
             return RuleFile(path, None, None, (marks.mistake((), message),))
-    found = [documents[0].mistake((), message) for message in _misplaced(path, folder)]
+    misplaced = _misnamed(path) if own else _misplaced(path, folder)
+    found = [documents[0].mistake((), message) for message in misplaced]
     correlations = [marks for marks in documents if "correlation" in marks.data]
     if not correlations:
         if len(documents) > 1:
@@ -79,6 +83,9 @@ def read_rule(path: Path, folder: Path, vocabularies: Mapping[str, Vocabulary]) 
         sigma, service, wrong = _read_single(documents[0], path, vocabularies)
         return RuleFile(path, sigma, service, tuple(found + wrong))
     bases = [marks for marks in documents if "correlation" not in marks.data]
+    if not own and not path.name.startswith("correlation_"):
+        message = "the file of a correlation is called correlation_mcp_<stem>.yml, as SigmaHQ asks"
+        found.append(correlations[0].mistake((), message))
     return _read_correlation(path, correlations, bases, vocabularies, found)
 
 
@@ -87,12 +94,12 @@ def _read_single(
 ) -> tuple[SigmaRule | None, str | None, list[Mistake]]:
     """A rule on single records, its service, and what is wrong with it."""
     sigma, found = _parsed(marks, path)
-    service = _service(marks.data.get("logsource"))
+    service = service_of(marks.data.get("logsource"))
     if service is None:
         message = f"logsource is product {PRODUCT} with service {' or '.join(SERVICES)}"
         found.append(marks.mistake(("logsource",), message))
     else:
-        found += _unknown_fields(marks, vocabularies[service], service)
+        found += unknown_fields(marks, vocabularies[service], service)
     return sigma, service, found + _unnamed(sigma, marks)
 
 
@@ -113,10 +120,6 @@ def _read_correlation(
     found: list[Mistake],
 ) -> RuleFile:
     marks = correlations[0]
-    if not path.name.startswith("correlation_"):
-        found.append(
-            marks.mistake((), "the file of a correlation is called correlation_mcp_<stem>.yml, as SigmaHQ asks")
-        )
     if len(correlations) > 1:
         found.append(correlations[1].mistake((), "a file holds one correlation"))
     bases: dict[str, SigmaRule] = {}
@@ -149,6 +152,11 @@ def _misplaced(path: Path, folder: Path) -> Iterator[str]:
         yield "the file of a rule is called mcp_<stem>.yml, in small letters, digits and underscores"
     if len(path.relative_to(folder).parts) != 2:  # noqa: PLR2004 - chapter and file
         yield "a rule lies in the folder of its chapter, and a chapter right under the folder of rules"
+
+
+def _misnamed(path: Path) -> Iterator[str]:
+    if not _OWN_FILE.fullmatch(path.name):
+        yield "the file of a rule is called <stem>.yml, the stem in 3 to 90 small letters, digits and underscores"
 
 
 def _parsed(marks: MarkedYaml, path: Path) -> tuple[SigmaRule | None, list[Mistake]]:
@@ -184,19 +192,22 @@ def _place(error: Exception, data: Mapping[str, Any]) -> tuple[str, ...]:
     return next(((key,) for key in data if isinstance(key, str) and name.startswith(key[:-1] or key)), ())
 
 
-def _service(source: Any) -> str | None:
+def service_of(source: Any) -> str | None:
+    """``event`` or ``chain`` where a logsource names one of our product; None for any other."""
     if not isinstance(source, dict) or source.get("product") != PRODUCT:
         return None
     service = source.get("service")
     return service if service in SERVICES else None
 
 
-def _unknown_fields(marks: MarkedYaml, vocabulary: Vocabulary, service: str) -> Iterator[Mistake]:
-    """Fields that the condition reads and no schema declares."""
-    detection = marks.data.get("detection")
+def unknown_fields(
+    marks: MarkedYaml, vocabulary: Vocabulary, service: str, section: str = "detection"
+) -> Iterator[Mistake]:
+    """Fields that the selections of a rule's ``detection`` or a filter's ``filter`` read and no schema declares."""
+    detection = marks.data.get(section)
     waiting: list[tuple[tuple[str | int, ...], Any]] = []
     if isinstance(detection, dict):
-        waiting += [(("detection", name), part) for name, part in detection.items() if name != "condition"]
+        waiting += [((section, name), part) for name, part in detection.items() if name not in _NO_SELECTIONS[section]]
     while waiting:
         place, part = waiting.pop()
         if isinstance(part, list):

@@ -19,7 +19,7 @@ from harness.rule_file import LEVELS, SERVICES, RuleFile, read_rule, unknown_fie
 from harness.sentence import fields as named_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from sigma.correlations import SigmaCorrelationRule
@@ -130,7 +130,7 @@ class RuleSet:
             Mistakes: a selector, level or chapter that names nothing, with the closest name.
         """
         found = [
-            *self._unknown("rule", selectors, _named, [r.stem for r in self.rules]),
+            *self._unknown("rule", selectors, named, [r.stem for r in self.rules]),
             *self._unknown("level", levels, lambda _, word: word in LEVELS, LEVELS),
             *self._unknown(
                 "chapter", chapters, lambda rule, word: rule.chapter == word, [r.chapter for r in self.rules]
@@ -143,7 +143,7 @@ class RuleSet:
             rules=tuple(
                 rule
                 for rule in self.rules
-                if (not selectors or any(_named(rule, word) for word in selectors))
+                if (not selectors or any(named(rule, word) for word in selectors))
                 and (not levels or rule.level in levels)
                 and (not chapters or rule.chapter in chapters)
             ),
@@ -157,7 +157,8 @@ class RuleSet:
                 yield Mistake(word, 0, f"no {what} has this name{hint}")
 
 
-def _named(rule: Rule, word: str) -> bool:
+def named(rule: Rule, word: str) -> bool:
+    """Whether a word that a person typed names the rule: stem, number, id, file, or glob of stems."""
     if word.isdigit():
         return rule.number == int(word)
     if word.endswith(".yml"):
@@ -178,18 +179,29 @@ def load_rules(folder: Path, schemas: Path | None = None) -> RuleSet:
     schemas = schemas or folder.parent / "schemas"
     vocabularies = {service: Vocabulary.load(schemas / f"{service}.schema.json") for service in SERVICES}
     parameters = Parameters.read(folder / "parameters.json", schemas / "parameters.schema.json")
-    found = list(parameters.mistakes)
     paths = sorted(path for path in folder.rglob("*") if path.suffix in {".yml", ".yaml"})
     files = [read_rule(path, folder, vocabularies) for path in paths]
-    complete = [_complete(file, parameters, vocabularies) for file in files]
-    rules = [rule for rule, _ in complete if rule is not None]
-    found += [mistake for file in files for mistake in file.mistakes]
-    found += [mistake for _, mistakes in complete for mistake in mistakes]
-    found += parameters.strangers({stem(path) for path in paths})
-    found += _twice(rules)
+    rules, found = completed(files, parameters, vocabularies)
+    found += twice(rules)
     if found:
         raise Mistakes(sorted(set(found)))
+    return in_order(rules)
+
+
+def in_order(rules: Iterable[Rule]) -> RuleSet:
+    """Rules in the order in which commands name them."""
     return RuleSet(tuple(sorted(rules, key=lambda rule: (rule.number is None, rule.number or 0, rule.stem))))
+
+
+def completed(
+    files: Sequence[RuleFile], parameters: Parameters, vocabularies: Mapping[str, Vocabulary]
+) -> tuple[list[Rule], list[Mistake]]:
+    """The good rules of one folder with their parameters, and what is wrong with files and parameters."""
+    complete = [_complete(file, parameters, vocabularies) for file in files]
+    found = [*parameters.mistakes, *(mistake for file in files for mistake in file.mistakes)]
+    found += [mistake for _, mistakes in complete for mistake in mistakes]
+    found += parameters.strangers({stem(file.path) for file in files})
+    return [rule for rule, _ in complete if rule is not None], found
 
 
 def _complete(
@@ -198,7 +210,7 @@ def _complete(
     """The rule with its parameters, and what is wrong with these."""
     if file.mistakes or parameters.mistakes or file.sigma is None or file.service is None or file.level is None:
         return None, []
-    name, chapter = stem(file.path), file.path.parent.name
+    name, chapter = stem(file.path), file.path.resolve().parent.name
     values = parameters.of(stem=name, chapter=chapter, service=file.service, level=file.level)
     found = list(_unknown_in_parameters(name, values, parameters, vocabularies[file.service], file))
     if found:
@@ -250,7 +262,7 @@ def _unknown_in_parameters(
                 yield Mistake(parameters.file, parameters.line(name, key), message)
 
 
-def _twice(rules: Sequence[Rule]) -> Iterator[Mistake]:
+def twice(rules: Sequence[Rule]) -> Iterator[Mistake]:
     """Ids, stems and numbers that two rules share."""
     for what in ("id", "stem", "number"):
         same: dict[Any, list[Rule]] = defaultdict(list)

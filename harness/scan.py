@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from backends.duckdb.assemble import assemble
 from backends.duckdb.engine import STAGES, Engine, Limits
 from backends.duckdb.lines import BadLine, LogFile, read_chunk, read_lines
-from backends.duckdb.target import Sources, chain_records, compile_rules, rfc3339, shown
+from backends.duckdb.target import Sources, chain_hits, chain_records, compile_rules, rfc3339, shown
 from backends.errors import Mistake, Mistakes
 from backends.register import Register
 from backends.sources import SourceMaps
@@ -26,12 +26,14 @@ from harness.carry import Carry, Places
 from harness.finding import RECORDS_SHOWN, Finding, Rejected, ScanResult, Summary, led
 from harness.naming import Namer
 from harness.options import STANDARD_INPUT, Progress, Report, ScanOptions
-from harness.ruleset import Rule, load_rules
+from harness.own import chosen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from backends.duckdb.engine import EventRule
+    from backends.duckdb.target import CompiledRules
+    from harness.ruleset import Rule
 
 TABLES = ("agents", "servers", "tools", "scopes", "people", "clients", "networks", "coverage")
 """Tables that a register can have."""
@@ -54,7 +56,7 @@ def scan(options: ScanOptions, progress: Report = lambda _progress: None) -> Sca
     """
     started = time.monotonic()
     events, chains = Vocabulary.load(options.root.event_schema), Vocabulary.load(options.root.chain_schema)
-    rules = load_rules(options.root.rules, options.root.schemas).select(options.rules, options.levels, options.chapters)
+    rules = chosen(options.root, options.rules, options.levels, options.chapters, options.filters)
     maps = SourceMaps.load(options.root.sources)
     register = Register.load(options.register) if options.register else Register.empty()
     with tempfile.TemporaryDirectory(prefix="countersign-scan-") as folder:
@@ -80,7 +82,7 @@ def scan(options: ScanOptions, progress: Report = lambda _progress: None) -> Sca
             progress(Progress("naming what was found"))
             places = Places(engine, logs.names, carry.names)
             engine.files.update(logs.by_index)
-            found = _Found(engine, by_stem, grouped, compiled.chains, chains, places, carry, options)
+            found = _Found(engine, by_stem, grouped, compiled, chains, places, carry, options)
             findings = led([*found.events(), *found.correlations(), *found.chains()])
             blind = blind_spots(engine, maps, list(rules))
             rejected = _rejected(engine, logs, options)
@@ -187,7 +189,7 @@ class _Found:
     engine: Engine
     rules: Mapping[str, Rule]
     event_rules: Sequence[EventRule]
-    chain_rules: Sequence[tuple[str, str]]
+    compiled: CompiledRules
     chain_vocabulary: Vocabulary
     places: Places
     carry: Carry
@@ -273,7 +275,7 @@ class _Found:
 
     def chains(self) -> list[Finding]:
         """Findings of chain rules, one a chain."""
-        hits = self.engine.chain_hits(self.chain_rules, self.carry.judged)
+        hits = chain_hits(self.engine, self.compiled.chains, self.compiled.loose, self.carry.judged)
         fired = sorted({chain for found in hits.values() for chain in found})
         if not fired:
             return []

@@ -13,8 +13,9 @@ from click.testing import CliRunner
 from backends.errors import Mistakes
 from backends.vocabulary import Vocabulary
 from harness.commands.test import command
-from harness.judging import survivals_of
+from harness.judging import survivals_of_pack
 from harness.mutate import Mutant, mutants
+from harness.own_proof import survivals_of_folders
 from harness.pairing import paired, stem
 from harness.paths import Root
 from harness.ruleset import load_rules
@@ -37,7 +38,7 @@ PACK = sorted(ROOT.rules.rglob("*.yml"))
 @cache
 def pack() -> dict[str, Survival]:
     """Every rule, its facts computed once."""
-    return {each.stem: each for each in survivals_of(ROOT, ROOT.rules)}
+    return {each.stem: each for each in survivals_of_pack(ROOT)}
 
 
 @pytest.mark.xdist_group("mutation")
@@ -355,20 +356,20 @@ def weak(at: Path, *cases: dict[str, Any], listed: dict[str, Any] | None = None)
 
 
 def test_a_rule_whose_filter_no_case_proves_has_that_filter_for_a_survivor(tmp_path: Path) -> None:
-    (found,) = survivals_of(ROOT, weak(tmp_path, FIRES, PROMPT, *OTHERS))
+    (found,) = survivals_of_folders(ROOT, [weak(tmp_path, FIRES, PROMPT, *OTHERS)])
     assert found.survivors == (FILTER,)
     assert (found.failed, found.wrong) == (True, ())
 
 
 def test_the_case_that_was_missing_kills_it(tmp_path: Path) -> None:
-    (found,) = survivals_of(ROOT, weak(tmp_path, FIRES, PROMPT, *OTHERS, REFUSED))
+    (found,) = survivals_of_folders(ROOT, [weak(tmp_path, FIRES, PROMPT, *OTHERS, REFUSED)])
     assert (found.survivors, found.failed) == ((), False)
     assert score([found]) == 1.0
 
 
 def test_a_reason_lets_a_survivor_live_and_still_counts_it(tmp_path: Path) -> None:
     reason = {"ana": {FILTER: "It cannot be."}}
-    (found,) = survivals_of(ROOT, weak(tmp_path, FIRES, PROMPT, *OTHERS, listed=reason))
+    (found,) = survivals_of_folders(ROOT, [weak(tmp_path, FIRES, PROMPT, *OTHERS, listed=reason)])
     assert (found.unexplained, found.failed) == ((), False)
     assert score([found]) == found.killed / found.mutants < 1
 
@@ -376,12 +377,12 @@ def test_a_reason_lets_a_survivor_live_and_still_counts_it(tmp_path: Path) -> No
 @pytest.mark.parametrize("words", [FILTER, "without a term that the rule never had"], ids=["killed", "no mutant"])
 def test_a_reason_for_what_does_not_survive_fails(tmp_path: Path, words: str) -> None:
     reason = {"ana": {words: "It cannot be."}}
-    (found,) = survivals_of(ROOT, weak(tmp_path, FIRES, PROMPT, *OTHERS, REFUSED, listed=reason))
+    (found,) = survivals_of_folders(ROOT, [weak(tmp_path, FIRES, PROMPT, *OTHERS, REFUSED, listed=reason)])
     assert (found.stale, found.failed) == ((words,), True)
 
 
 def test_a_case_that_is_wrong_itself_kills_nothing_and_is_named(tmp_path: Path) -> None:
-    (found,) = survivals_of(ROOT, weak(tmp_path, FIRES, PROMPT, *OTHERS, REFUSED | {"expect": "fire"}))
+    (found,) = survivals_of_folders(ROOT, [weak(tmp_path, FIRES, PROMPT, *OTHERS, REFUSED | {"expect": "fire"})])
     assert found.wrong == ("Ana is refused.",)
     assert found.survivors == (FILTER,)
 
@@ -399,7 +400,7 @@ def test_a_mistake_in_the_list_is_named(tmp_path: Path, text: str, says: str) ->
     folder = weak(tmp_path, FIRES, PROMPT)
     (folder / "survivors.json").write_text(text, encoding="utf-8")
     with pytest.raises(Mistakes, match=says):
-        survivals_of(ROOT, folder)
+        survivals_of_folders(ROOT, [folder])
 
 
 # --- the command
@@ -432,3 +433,13 @@ def test_the_command_gives_json(tmp_path: Path) -> None:
     document = json.loads(said)
     assert (code, document["failed"], document["score"]) == (0, False, 11 / 12)
     assert document["rules"][0]["reasons"] == {FILTER: "It cannot be."}
+
+
+def test_a_folder_of_ones_own_is_mutated_beside_the_pack(tmp_path: Path) -> None:
+    """As `countersign test DIR` proves it: without chapters too."""
+    folder = weak(tmp_path, FIRES, PROMPT, *OTHERS)
+    for file in (folder / "scope").iterdir():
+        file.rename(folder / file.name)
+    result = CliRunner().invoke(command, [str(folder), "--mutate"])
+    assert result.exit_code == 1
+    assert FILTER in result.output

@@ -45,15 +45,20 @@ class Inexpressible(Exception):  # noqa: N818 - it is a refusal
     """A rule uses something that DuckDB can't express."""
 
 
-def expression(rule: SigmaRule, vocabulary: Vocabulary) -> str:
+def expression(rule: SigmaRule, vocabulary: Vocabulary, unknown: frozenset[str] = frozenset()) -> str:
     """One SQL boolean, never NULL, over columns named by the dotted fields.
+
+    Args:
+        rule: the rule.
+        vocabulary: the fields of the view.
+        unknown: fields that the view lacks. The expression is then true wherever any value of them could make it so.
 
     Raises:
         Inexpressible: one sentence that names the rule and the construct.
     """
     try:
         conditions = [condition.parsed for condition in rule.detection.parsed_condition]
-        return " OR ".join(f"({_node(condition, vocabulary)})" for condition in conditions)
+        return " OR ".join(f"({_node(condition, vocabulary, unknown)})" for condition in conditions)
     except Inexpressible as refused:
         raise Inexpressible(f"rule {rule.title!r}: {refused}") from None
 
@@ -75,14 +80,17 @@ def fields_read(rule: SigmaRule) -> frozenset[str]:
     return frozenset(found)
 
 
-def _node(node: Any, vocabulary: Vocabulary) -> str:
+def _node(node: Any, vocabulary: Vocabulary, unknown: frozenset[str], *, assume: bool = True) -> str:
+    """``assume``: what a test of an unknown field counts as, so that the whole is true rather than false."""
     if isinstance(node, ConditionAND):
-        return " AND ".join(f"({_node(arg, vocabulary)})" for arg in node.args)
+        return " AND ".join(f"({_node(arg, vocabulary, unknown, assume=assume)})" for arg in node.args)
     if isinstance(node, ConditionOR):
-        return " OR ".join(f"({_node(arg, vocabulary)})" for arg in node.args)
+        return " OR ".join(f"({_node(arg, vocabulary, unknown, assume=assume)})" for arg in node.args)
     if isinstance(node, ConditionNOT):
-        return f"NOT ({_node(node.args[0], vocabulary)})"
+        return f"NOT ({_node(node.args[0], vocabulary, unknown, assume=not assume)})"
     if isinstance(node, ConditionFieldEqualsValueExpression):
+        if unknown & {node.field, getattr(node.value, "field", node.field)}:
+            return "true" if assume else "false"
         return _atom(node.field, node.value, vocabulary)
     raise Inexpressible(f"{type(node).__name__.removeprefix('Condition')} has no field; name the field to search")
 

@@ -258,18 +258,22 @@ class Engine:
         )
 
     def chain_hits(
-        self, rules: Sequence[tuple[str, str]], judged: Callable[[str], str] = lambda _sql: "true"
+        self,
+        rules: Sequence[tuple[str, str]],
+        judged: Callable[[str], str] = lambda _sql: "true",
+        chains: str = "chains",
     ) -> dict[str, list[int]]:
         """Chain keys that each chain rule fires for.
 
         Args:
             rules: (name, SQL over the chain view).
             judged: for a rule's SQL, SQL over the chain view: which chains it judges now.
+            chains: SQL of the chains that are judged, all by default.
         """
         if not rules:
             return {}
         columns = ", ".join(f"(({judged(sql)}) AND ({sql}))::BOOLEAN AS {quoted(name)}" for name, sql in rules)
-        view = 'SELECT *, CASE WHEN len(blind) > 0 THEN blind END AS "chain.blind" FROM chains'
+        view = f'SELECT *, CASE WHEN len(blind) > 0 THEN blind END AS "chain.blind" FROM {chains}'
         any_of = " OR ".join(quoted(name) for name, _ in rules)
         rows = self.connection.execute(
             f"SELECT chain, {', '.join(quoted(name) for name, _ in rules)} FROM (SELECT chain, {columns} FROM ({view})) WHERE {any_of} ORDER BY chain",

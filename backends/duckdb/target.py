@@ -6,12 +6,12 @@ import json
 import tempfile
 from collections import defaultdict
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backends.correlation import Correlation
 from backends.duckdb import backend
+from backends.duckdb.chain_records import COLLECTED, chain_hits, chain_records, rfc3339
 from backends.duckdb.correlate import Compiled, fired
 from backends.duckdb.engine import Engine, EventRule, Limits
 from backends.duckdb.lines import BadLine, LogFile
@@ -115,11 +115,13 @@ class CompiledRules:
         events: single-record rules, those that only a correlation counts among them.
         chains: (name, SQL over the chain view).
         correlations: correlations over some of ``events``.
+        loose: by name, for a chain rule that reads what only `chain_records` collects, SQL that holds for all its chains.
     """
 
     events: list[EventRule]
     chains: list[tuple[str, str]]
     correlations: list[Compiled]
+    loose: dict[str, str] = field(default_factory=dict)
 
 
 def compile_rules(
@@ -151,6 +153,8 @@ def compile_rules(
             compiled.correlations.append(Compiled(name, rule, periods.get(name, HOUR), tuple(bits)))
         elif rule.logsource.service == "chain":
             compiled.chains.append((name, backend.expression(rule, chain_vocabulary)))
+            if backend.fields_read(rule) & COLLECTED:
+                compiled.loose[name] = backend.expression(rule, chain_vocabulary, COLLECTED)
         else:
             sql = _event_expression(rule, vocabulary)
             compiled.events.append(EventRule(name, sql, period_us=periods.get(name, HOUR)))
@@ -207,99 +211,10 @@ def _collect(
             if event is not None:
                 event.update({"chain.id": record["chain.id"], "chain.id_source": source})
         judgement.chains.append(record)
-    hits = engine.chain_hits(compiled.chains)
+    hits = chain_hits(engine, compiled.chains, compiled.loose)
     judgement.chain_hits = {name: {ids[chain] for chain in hits.get(name, ())} for name, _ in compiled.chains}
     judgement.rejected = {index[bad.offset]: bad.reason for bad in engine.bad if bad.offset in index}
     return judgement
-
-
-SETS = {
-    "chain.users": "user.key",
-    "chain.effective_users": "user.effective.id",
-    "chain.agents": "gen_ai.agent.id",
-    "chain.servers": "mcp.server.name",
-    "chain.parties": "mcp.server.party",
-    "chain.tools": "gen_ai.tool.name",
-    "chain.systems": "service.target.name",
-    "chain.scopes": "oauth.scope.presented",
-    "chain.classifications": "chain.resource.classification",
-    "chain.prompt_origins": "chain.prompt.origin",
-}
-"""Sets of a chain record, collected only for chains that are shown, and the event field each collects."""
-
-KEYS = {
-    "prompt": "chain.prompt.id",
-    "trace": "trace.id",
-    "transaction": "transaction.id",
-    "tool_call": "gen_ai.tool.call.id",
-}
-
-
-def chain_records(  # noqa: C901 - one loop a kind of column
-    engine: Engine, chains: Sequence[int], details: Mapping[int, Mapping[str, Any]], *, apart: bool = True
-) -> list[dict[str, Any]]:
-    """Full chain records, their sets included, in order of start then id.
-
-    Args:
-        engine: after `join`.
-        chains: chain keys.
-        details: rid → full record, of every record of these chains that shall count for the sets.
-        apart: give chains whose ids look alike a name of their own, by their start; which do is known of these only.
-    """
-    run = engine.connection.execute
-    run("CREATE OR REPLACE TEMP TABLE shown_chains(chain UBIGINT)")
-    if chains:
-        run("INSERT INTO shown_chains SELECT unnest($1::UBIGINT[])", [list(chains)])
-    members: dict[int, list[int]] = defaultdict(list)
-    carriers: dict[int, tuple[int, str]] = {}
-    query = "SELECT chain, rid, kind, (p = chain OR t = chain OR x = chain OR c = chain) FROM link JOIN shown_chains USING (chain) ORDER BY ts, identity"
-    for chain, rid, kind, carries in run(query).fetchall():
-        members[chain].append(rid)
-        if carries and chain not in carriers and rid in details:
-            carriers[chain] = (rid, kind)
-    result = run(
-        'SELECT *, CASE WHEN len(blind) > 0 THEN blind END AS "chain.blind" FROM chains JOIN shown_chains USING (chain)'
-    )
-    names = [column[0] for column in result.description]
-    found = []
-    for row in result.fetchall():
-        record: dict[str, Any] = {n: v for n, v in zip(names, row, strict=True) if v is not None}
-        del record["blind"], record["chain"]
-        chain = row[names.index("chain")]
-        for name in ("chain.start", "chain.end"):
-            record[name] = rfc3339(record[name])
-        if chain in carriers:
-            rid, kind = carriers[chain]
-            record["chain.id"] = str(details[rid][KEYS[kind]])
-        else:
-            record["chain.id"] = f"record:{chain:016x}"
-        for name, source in SETS.items():
-            values: dict[str, None] = {}
-            for rid in members[chain]:
-                value = _of(details.get(rid, {}), source)
-                values.update(dict.fromkeys(value if isinstance(value, list) else [] if value is None else [value]))
-            if values:
-                record[name] = sorted(values)
-        record["countersign.chain"] = chain
-        found.append(record)
-    found.sort(key=lambda record: (record["chain.start"], record["chain.id"], record["countersign.chain"]))
-    taken: set[str] = set()
-    for record in (
-        found if apart else ()
-    ):  # one text may name several chains: idle too long between, or ids of two kinds that look alike
-        if record["chain.id"] in taken:
-            record["chain.id"] += f"@{record['chain.start']}"
-        taken.add(record["chain.id"])
-    return found
-
-
-PERSON = ("user.key", "user.email", "user.id", "user.name")
-"""How a person is named, best first; a key needs an issuer, an e-mail or the register."""
-
-
-def _of(record: Mapping[str, Any], field: str) -> Any:
-    names = PERSON if field == "user.key" else (field,)
-    return next((record[name] for name in names if record.get(name) is not None), None)
 
 
 def shown(record: Mapping[str, Any], vocabulary: Vocabulary) -> dict[str, Any]:
@@ -318,10 +233,14 @@ def shown(record: Mapping[str, Any], vocabulary: Vocabulary) -> dict[str, Any]:
     return out
 
 
-def rfc3339(microseconds: int) -> str:
-    """``2026-10-05T09:00:00.000000Z``."""
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond:06d}Z"
-
-
-__all__ = ["BadLine", "Judgement", "Sources", "chain_records", "compile_rules", "judge", "rfc3339", "shown"]
+__all__ = [
+    "BadLine",
+    "Judgement",
+    "Sources",
+    "chain_hits",
+    "chain_records",
+    "compile_rules",
+    "judge",
+    "rfc3339",
+    "shown",
+]

@@ -1,8 +1,9 @@
-"""``countersign explain RULE``: what it detects and why, what it reads and needs, and the cases that prove it."""
+"""``countersign explain``: what a rule means, why it fired in a finding, or why it does not fire on a record."""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,32 +13,65 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from backends.errors import visible
+from backends.errors import Mistake, Mistakes, visible
 from backends.vocabulary import Vocabulary
 from harness.explain import Explanation, explain
+from harness.own import chosen
+from harness.parameters import in_words
 from harness.paths import Root
 from harness.rule_file import SERVICES
-from harness.ruleset import load_rules
+from harness.ruleset import in_order
+from harness.telling import Section, finding_told, why_not_told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-_UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+    from harness.ruleset import Rule, RuleSet
+
+_ID = re.compile(r"[0-9a-fA-F]{6,20}")
 
 
-@click.command("explain", epilog="Exit codes: 0 done; 2 no rule has this name; 70 a defect of ours.")
-@click.argument("rule")
+@click.command("explain", epilog="Exit codes: 0 done; 2 no rule, finding or record has this name; 70 a defect of ours.")
+@click.argument("what", metavar="RULE|FINDING")
+@click.option("--report", type=click.Path(path_type=Path), help="Report (json or jsonl) that holds FINDING.")
+@click.option("--why-not", "record", metavar="RECORD", help="Say why RULE does not fire on it: FILE:LINE, FILE or -.")
+@click.option("--register", type=click.Path(path_type=Path), help="Folder of register tables to judge with.")
+@click.option("--source", metavar="NAME", help="Source map of the log; otherwise it is detected.")
+@click.option("--rules", "folders", multiple=True, metavar="DIR", help="Folder of your own rules to look in, too.")
+@click.option("--filters", multiple=True, type=click.Path(path_type=Path), help="Folder of your Sigma filters.")
 @click.option("--root", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Content root.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def command(rule: str, *, root: Path | None, form: str) -> None:
-    """Say what a rule means, reads and needs.
+def command(
+    what: str,
+    *,
+    report: Path | None,
+    record: str | None,
+    register: Path | None,
+    source: str | None,
+    folders: tuple[str, ...],
+    filters: tuple[Path, ...],
+    root: Path | None,
+    form: str,
+) -> None:
+    """Say what a rule means, what a finding means, or why a rule does not fire.
 
     RULE is a stem such as orphan_write, a number of the catalogue, an id, or a file. A glob explains all that it names.
+
+    FINDING is a finding's id, or the beginning of it, with --report.
     """
     place = Root.at(root)
+    if report and record:
+        raise click.UsageError("--report is about a finding, --why-not about a rule: take one of them")
+    known = _known(place, folders, filters)
+    if report:
+        _finding(what, report, list(known), place, register, source, form)
+        return
+    rules = _named(what, known)
+    if record:
+        _why_not(list(rules), record, place, register, source, form)
+        return
     vocabularies = {service: Vocabulary.load(place.schemas / f"{service}.schema.json") for service in SERVICES}
-    chosen = load_rules(place.rules, place.schemas).select([rule])
-    explained = [explain(each, vocabularies, place.schemas / "cases.schema.json") for each in chosen]
+    explained = [explain(each, vocabularies, place.schemas / "cases.schema.json") for each in rules]
     if form == "json":
         documents = [asdict(each) for each in explained]
         click.echo(json.dumps(documents[0] if len(documents) == 1 else documents, indent=2, ensure_ascii=False))
@@ -45,6 +79,73 @@ def command(rule: str, *, root: Path | None, form: str) -> None:
     console = Console()
     for each in explained:
         show(each, console)
+
+
+def _known(place: Root, folders: tuple[str, ...], filters: tuple[Path, ...]) -> RuleSet:
+    """The rules of a person's folders, and those of the pack that they do not replace."""
+    pack = chosen(place, filters=filters)
+    if not folders:
+        return pack
+    own = chosen(place, folders, filters=filters)
+    taken = {name for rule in own for name in (rule.id, rule.stem)}
+    return in_order([*own, *(rule for rule in pack if not taken & {rule.id, rule.stem})])
+
+
+def _named(what: str, known: RuleSet) -> RuleSet:
+    try:
+        return known.select([what])
+    except Mistakes as unknown:
+        if not _ID.fullmatch(what):
+            raise
+        message = "no rule has this name; if it is a finding's id, --report names the file that scan -o wrote"
+        raise Mistakes([Mistake(what, 0, message)]) from unknown
+
+
+def _finding(
+    word: str, report: Path, rules: Sequence[Rule], place: Root, register: Path | None, source: str | None, form: str
+) -> None:
+    from harness.asking import Desk  # noqa: PLC0415 - the engine is heavy
+    from harness.explain_finding import explain_finding  # noqa: PLC0415
+    from harness.report_file import finding_of  # noqa: PLC0415
+
+    finding = finding_of(report, word, place.schemas / "finding.schema.json")
+    rule = next((each for each in rules if each.id == finding["rule"]["id"]), None)
+    told = explain_finding(finding, rule, Desk.of(place, register), source)
+    if form == "json":
+        click.echo(json.dumps(asdict(told), indent=2, default=str))  # ASCII only: it holds text from a log
+        return
+    show_sections(finding_told(told), Console())
+
+
+def _why_not(
+    rules: Sequence[Rule], record: str, place: Root, register: Path | None, source: str | None, form: str
+) -> None:
+    from harness.asking import Desk, why_not  # noqa: PLC0415 - the engine is heavy
+
+    desk = Desk.of(place, register)
+    if record == "-" and len(rules) > 1:
+        raise click.UsageError("standard input is read once: name one rule")
+    answers = [answer for rule in rules for answer in why_not(desk, rule, record, source)]
+    if form == "json":
+        documents = [asdict(each) for each in answers]
+        click.echo(json.dumps(documents[0] if len(documents) == 1 else documents, indent=2, default=str))
+        return
+    console = Console()
+    for each in answers:
+        show_sections(why_not_told(each), console)
+
+
+def show_sections(sections: Iterable[Section], console: Console) -> None:
+    """Sections of text that came out of a log in part: none of it reaches the terminal as a code or as markup."""
+    for section in sections:
+        if section.verbatim:
+            console.print()
+            console.print(Text(visible(section.title), style="bold cyan"))
+            for line in section.lines:
+                console.print(Text(f"  {visible(line)}"), soft_wrap=True)
+        else:
+            _section(console, section.title, section.lines, section.bullet)
+    console.print()
 
 
 def show(rule: Explanation, console: Console) -> None:
@@ -95,17 +196,9 @@ def _findings(rule: Explanation) -> Iterable[str]:
     record = "chain" if rule.service == "chain" else "record"
     what = "a state that every call repeats" if rule.kind == "posture" else f"a {record} that matched"
     yield f"each tells of {what}: {rule.sentence}"
-    yield f"one for each {', '.join(rule.group_by)} and {_period(rule.period_sec)}"
+    yield f"one for each {', '.join(rule.group_by)} and {in_words(rule.period_sec)}"
     if rule.fields:
         yield f"look first at {', '.join(rule.fields)}"
-
-
-def _period(seconds: int) -> str:
-    for unit, name in _UNITS:
-        if seconds % unit == 0:
-            count = seconds // unit
-            return name if count == 1 else f"{count} {name}s"
-    return f"{seconds} seconds"
 
 
 def _section(console: Console, title: str, lines: Iterable[str], bullet: str = "") -> None:
@@ -113,7 +206,7 @@ def _section(console: Console, title: str, lines: Iterable[str], bullet: str = "
     if not shown:
         return
     console.print()
-    console.print(Text(title, style="bold cyan"))
+    console.print(Text(visible(title), style="bold cyan"))
     for line in shown:
         indent = len(line) - len(line.lstrip())
         text = Text(f"{bullet} {line.lstrip()}" if bullet else line.lstrip())

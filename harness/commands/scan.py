@@ -49,7 +49,8 @@ _LONGEST = timedelta(days=3660)
 )
 @click.argument("logs", nargs=-1, required=True, metavar="LOG…")
 @click.option("--source", metavar="NAME", help="Source map of every log; otherwise each file's is detected.")
-@click.option("--rules", "selectors", multiple=True, metavar="RULE", help="Stem, number, id or glob; repeatable.")
+@click.option("--rules", "selectors", multiple=True, metavar="RULE", help="Stem, number, id, glob, or your folder.")
+@click.option("--filters", multiple=True, type=click.Path(path_type=Path), help="Folder of your Sigma filters.")
 @click.option("--level", "levels", multiple=True, metavar="LEVEL", help="Only rules of this level.")
 @click.option("--chapter", "chapters", multiple=True, metavar="NAME", help="Only rules of this chapter.")
 @click.option("--register", type=click.Path(path_type=Path), help="Folder of register tables.")
@@ -73,6 +74,7 @@ def command(
     logs: tuple[str, ...],
     source: str | None,
     selectors: tuple[str, ...],
+    filters: tuple[Path, ...],
     levels: tuple[str, ...],
     chapters: tuple[str, ...],
     register: Path | None,
@@ -105,6 +107,7 @@ def command(
         root=wrong.or_none(Root.at, root) or Root.default(),
         source=source,
         rules=selectors,
+        filters=filters,
         levels=levels,
         chapters=chapters,
         register=register,
@@ -155,12 +158,10 @@ class _Wrong:
         """What a scan would find wrong with the rules, the source and the register, one after the other."""
         from backends.register import Register  # noqa: PLC0415 - as with the engine
         from backends.sources import SourceMaps  # noqa: PLC0415
-        from harness.ruleset import load_rules  # noqa: PLC0415
+        from harness.own import chosen  # noqa: PLC0415
         from harness.scan import known_source  # noqa: PLC0415
 
-        rules = self.or_none(load_rules, options.root.rules, options.root.schemas)
-        if rules:
-            self.or_none(rules.select, options.rules, options.levels, options.chapters)
+        self.or_none(chosen, options.root, options.rules, options.levels, options.chapters, options.filters)
         maps = self.or_none(SourceMaps.load, options.root.sources) if options.source else None
         if maps and options.source:
             self.or_none(known_source, options.source, maps)

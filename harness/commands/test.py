@@ -1,4 +1,4 @@
-"""``countersign test [RULE…]``: prove rules by their own cases, and by variants of them."""
+"""``countersign test [RULE…] [DIR…]``: prove rules and filters by their own cases, and by variants of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from backends.errors import visible
-from harness.judging import proofs_of, survivals_of
+from harness.judging import proofs_of, survivals_of_pack
+from harness.own_proof import proofs_of_folders, survivals_of_folders
 from harness.paths import Root
 from harness.survival import LISTED, score
 
@@ -28,13 +29,17 @@ FAILURES_SHOWN = 5
 """Failures of one rule that the table form spells out; the rest is counted, JSON holds them all."""
 
 
-@click.command("test")
-@click.argument("rules", nargs=-1, metavar="[RULE]...")
+@click.command(
+    "test",
+    epilog="Exit codes: 0 all is proven; 1 a cell fails, or a mutant survives without a reason; "
+    "2 a rule, filter or its cases are mistaken.",
+)
+@click.argument("rules", nargs=-1, metavar="[RULE|DIR]...")
 @click.option("--root", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Content root.")
 @click.option(
     "--rules-dir",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="A folder of your own rules, each with its cases beside it.  [default: rules/ of the root]",
+    help="Such a DIR, as an option.",
 )
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option("--all", "everything", is_flag=True, help="Spell out every failure, or every listed survivor.")
@@ -44,16 +49,17 @@ def command(
 ) -> None:
     """Run the cases of rules, and every variant of them, and compare the engine with the oracle.
 
-    RULE is a stem such as orphan_write, a number, an id, a file or a glob of stems; without any, all are proven.
-    Exit code 1 when a cell fails or a mutant survives unlisted, 2 when a rule or its cases cannot be read.
+    DIR is a folder of your own rules and Sigma filters, each with its cases beside it; RULE then names some of them.
+    RULE is a stem such as orphan_write, a number, an id, a file or a glob of stems. Without either, the pack is proven.
     """
     home = Root.at(root)
-    folder = rules_dir or home.rules
+    folders = [Path(word) for word in rules if Path(word).is_dir()] + ([rules_dir] if rules_dir else [])
+    words = [word for word in rules if not Path(word).is_dir()]
     if mutate:
-        found = survivals_of(home, folder, rules)
+        found = survivals_of_folders(home, folders, words) if folders else survivals_of_pack(home, words)
         report_survivals(found, form, everything=everything)
         sys.exit(1 if any(each.failed for each in found) else 0)
-    proofs = proofs_of(home, folder, rules)
+    proofs = proofs_of_folders(home, folders, words) if folders else proofs_of(home, home.rules, words)
     failed = any(proof.failures for proof in proofs)
     if form == "json":
         document = {"proofs": [asdict(proof) for proof in proofs], "failed": failed}
