@@ -207,10 +207,12 @@ class Engine:
             self.correlations, {bit: f"(hits{bit // WORD} >> {bit % WORD}) & 1 = 1" for bit in range(len(self.rules))}
         )
         client = {name: [d for d, n in self.client_ids if n == name] for _, name in self.client_ids}
-        narrow = _narrow(client)
+        narrow, hits = _narrow(client), [f"hits{number}" for number in range(len(bits))]
         return (
             'SELECT (file::BIGINT << 44) + "offset" AS rid, file, "offset", number, careful, arrived, provenance, '
-            f"{', '.join(bits + groups + narrow)}\nFROM ({self.events_sql(seen=seen)})"
+            f"{', '.join([*hits, *groups, *narrow])}\n"
+            # verdicts in a SELECT of their own: named beside what reads them, all rules would be judged again for each of these
+            f"FROM (SELECT *, {', '.join(bits)} FROM ({self.events_sql(seen=seen)}))"
         )
 
     def reported_sql(self) -> str:
