@@ -10,23 +10,22 @@ from typing import TYPE_CHECKING, Any
 from backends.concepts import CONCEPTS
 
 if TYPE_CHECKING:
-    from jsonschema import Draft202012Validator
-
     from backends.errors import Mistake
+    from backends.form import Form
     from backends.marked_yaml import MarkedYaml
 
 _SET_BY_ASSEMBLY = frozenset({"@timestamp", "chain.stage", "event.dataset"})
 
 
-def check(marked: MarkedYaml, form: Draft202012Validator, fields: Mapping[str, tuple[str, bool]]) -> list[Mistake]:
+def check(marked: MarkedYaml, form: Form, fields: Mapping[str, tuple[str, bool]]) -> list[Mistake]:
     """All mistakes of one map.
 
     Args:
         marked: the file.
-        form: validator of ``source-map.schema.json``.
+        form: that of ``source-map.schema.json``.
         fields: by dotted name, kind and whether it is an array, of what a source may send.
     """
-    wrong = [marked.mistake(*_place(error)) for error in form.iter_errors(marked.data)]
+    wrong = [marked.mistake(*_place(error)) for error in form.errors(marked.data)]
     if wrong:
         return wrong
     data = marked.data

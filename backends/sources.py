@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from jsonschema import Draft202012Validator
-
 from backends.errors import Mistake, Mistakes
+from backends.form import Form
 from backends.marked_yaml import MarkedYaml
 from backends.otlp import unpacked
 from backends.source_checks import check, check_together
@@ -193,6 +192,11 @@ class SourceMap:
         """Whether a parsed line is one of this source's, or holds a record that is."""
         return any(recognised.fits(one) for one in self.records(record) for recognised in self.detect)
 
+    def kinds_of(self, line: Mapping[str, Any]) -> tuple[str, ...]:
+        """Names of the kinds that a parsed line's records are of; those that are of none left out."""
+        found = (next((k.name for k in self.kinds if k.recognised.fits(one)), None) for one in self.records(line))
+        return tuple(name for name in found if name)
+
     def records(self, line: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         """The records of a parsed line; the SQL of `assemble_unpack` finds the same."""
         return unpacked(line) if self.unpack else [line]
@@ -219,7 +223,7 @@ class SourceMaps(Mapping[str, SourceMap]):
             Mistakes: every mistake of every map, with file and line.
         """
         fields = _leaves(json.loads((folder.parent / "event.schema.json").read_text(encoding="utf-8")))
-        form = Draft202012Validator(json.loads((folder.parent / "source-map.schema.json").read_text(encoding="utf-8")))
+        form = Form(json.loads((folder.parent / "source-map.schema.json").read_text(encoding="utf-8")))
         found: list[Mistake] = []
         read = [MarkedYaml.read(path) for path in sorted(folder.glob("*.yml"))]
         for marked in read:

@@ -118,6 +118,11 @@ class Vocabulary:
         """Dotted names that lie above a field: objects in a nested record."""
         return frozenset(".".join(f.path[:depth]) for f in self.fields.values() for depth in range(1, len(f.path)))
 
+    @cached_property
+    def structured(self) -> frozenset[str]:
+        """Dotted names of what is an object or a list in a nested record."""
+        return self.namespaces | {f.name for f in self.fields.values() if f.array}
+
     @classmethod
     def load(cls, schema: Path) -> Vocabulary:
         """Read ``event.schema.json`` or ``chain.schema.json``."""

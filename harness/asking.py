@@ -13,8 +13,9 @@ from backends.vocabulary import Vocabulary
 from harness.case import Bases, load
 from harness.flip import Lessons
 from harness.given_record import Finder
+from harness.inputs import known_source
 from harness.naming import Namer
-from harness.scan import known_source, sources_of
+from harness.scan import sources_of
 from harness.why_chain import of_chain
 from harness.why_correlation import of_correlation
 from harness.why_not import Inquiry, Verdict, of_record
@@ -97,7 +98,7 @@ class Desk:
         """
         if source:
             known_source(source, self.maps)
-        return Finder(self.maps, source)
+        return Finder(self.maps, source, self.events.structured)
 
     def verdict(self, records: Sequence[Record], rule: Rule) -> Verdict:
         """One rule on some records, judged together."""

@@ -2,7 +2,8 @@
 
 A scan until T judges what has settled by T minus the grace window: chains that ended before, and groups of findings
 whose period is over. The records of everything still open go to the carry file, with the place they came from; the next
-scan starts from them and judges only what settled after the previous T.
+scan starts from them and judges only what settled after the previous T. A log that grew may be given again: its records
+are then taken from there, since an event that is assembled from several lines may be whole only now.
 
 Where no coverage says which stages arrive, a stage is expected if the same agent or system had it within a lookback, before
 or after (chain.sql). So a rule that is spared by blindness waits with a chain that lacks a stage nobody had yet, until a
@@ -12,21 +13,24 @@ lookback has passed; all other rules judge it at once. When who had what is carr
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from backends.duckdb.lines import LogFile, read_lines
 from backends.duckdb.register import microseconds
 from backends.errors import Mistake, Mistakes
+from harness.extent import Extent
+from harness.places import Places, offsets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from backends.duckdb.engine import Engine, EventRule
     from harness.options import ScanOptions
 
-FORM = 2
+FORM = 3
 SLICE = 5
 """Who (a hash), stage, slice, first and last: a row of ``carried_slices``."""
 
@@ -41,8 +45,10 @@ class Carry:
         options: of the scan.
         before: settled by the previous scan, microseconds; None: there was none.
         names: names of logs that carried records came from.
+        extents: what these logs were when they were read last.
         waited: identities of records, one a chain that the previous scan waited with.
         slices: when who had which stage, as far as the previous scans saw: rows of ``carried_slices``.
+        again: places (input index, line) of such records where this scan reads their log again.
         chains, open, in_grace: counts for the summary, known after `settle`.
     """
 
@@ -51,19 +57,29 @@ class Carry:
     names: list[str] = field(default_factory=list)
     waited: list[int] = field(default_factory=list)
     slices: list[list[int]] = field(default_factory=list)
+    extents: list[Extent] = field(default_factory=list)
+    again: list[tuple[int, int]] = field(default_factory=list)
     chains: int = 0
     open: int = 0
     in_grace: int = 0
 
-    def load(self, index: int, folder: Path) -> LogFile | None:
-        """The records that the previous scan left open, as an input."""
+    def load(self, index: int, folder: Path, logs: Mapping[int, LogFile]) -> LogFile | None:
+        """The records that the previous scan left open, as an input; without those that this scan reads anyway.
+
+        Args:
+            index: of the input.
+            folder: where its lines may be written.
+            logs: what this scan reads, by index: some may be logs of the previous scan that grew, or were moved.
+        """
         path = self.options.carry
         if path is None or not path.exists() or not path.stat().st_size:
             return None
         with path.open("rb") as stream:
             try:
                 head = json.loads(stream.readline())["countersign"]
-                self.before, self.names = int(head["settled"]), [str(name) for name in head["logs"]]
+                self.before = int(head["settled"])
+                self.names = [str(name) for name, _, _ in head["logs"]]
+                self.extents = [Extent(int(size), str(edges)) for _, size, edges in head["logs"]]
                 self.waited = [int(identity) for identity in head["waited"]]
                 self.slices = [[int(number) for number in row] for row in head["slices"]]
                 known = head["carry"] == FORM and all(len(row) == SLICE for row in self.slices)
@@ -73,10 +89,33 @@ class Carry:
                 message = "this is no carry file; name one that a scan wrote, or a new one"
                 raise Mistakes([Mistake(str(path), 1, message)])
             body = folder / "carried.jsonl"
+            grown = self._grown(logs)
             with body.open("wb") as out:
-                for chunk in iter(lambda: stream.read(1 << 20), b""):
-                    out.write(chunk)
+                if grown:
+                    out.writelines(line for line in stream if not self._read_again(line, grown))
+                else:
+                    shutil.copyfileobj(stream, out)
         return LogFile(index, body, "(carried)", ours=True)
+
+    def _grown(self, logs: Mapping[int, LogFile]) -> dict[int, int]:
+        """Logs of the previous scan that this one reads again: place in `names` → input index."""
+        found = {}
+        for at, (name, extent) in enumerate(zip(self.names, self.extents, strict=True)):
+            likeliest = sorted(logs.values(), key=lambda log: (log.name != name, log.index))
+            again = next((log.index for log in likeliest if extent.begins(log.path)), None)
+            if again is not None:
+                found[at] = again
+        return found
+
+    def _read_again(self, line: bytes, grown: Mapping[int, int]) -> bool:
+        """Whether a carried record is made only of lines that this scan reads, which may say more by now."""
+        record = json.loads(line)["countersign"]
+        places = [(grown.get(-1 - log), number) for log, number in record["records"]]
+        if any(log is None for log, _ in places):
+            return False
+        if int(record["identity"]) in self.waited:
+            self.again += [(log, number) for log, number in places[:1] if log is not None]
+        return True
 
     @property
     def settled(self) -> int | None:
@@ -113,6 +152,7 @@ class Carry:
         if self.waited:
             query = "INSERT INTO waited SELECT DISTINCT chain FROM link WHERE identity IN (SELECT unnest($1::VARCHAR[])::UHUGEINT)"
             run(query, [self.waited])
+        self._find_again(engine)
         if self.settled is None:
             return
         run(
@@ -126,6 +166,20 @@ class Carry:
             "AND other.chain <> one.chain AND abs(other.began - one.began) <= getvariable('lookback') "
             f"WHERE NOT one.open AND (one.began + getvariable('lookback') > {self.settled} OR other.chain IS NOT NULL)"
         )
+
+    def _find_again(self, engine: Engine) -> None:
+        """Put the chains that were waited with, and whose records were read again, among those of ``waited``."""
+        by_file: dict[int, list[int]] = {}
+        for file, line in self.again:
+            by_file.setdefault(file, []).append(line)
+        for file, lines in by_file.items():
+            begins = list(offsets(engine.files[file], lines).values())
+            engine.connection.execute(
+                "INSERT INTO waited SELECT DISTINCT chain FROM link JOIN (SELECT rid, unnest(CASE WHEN provenance IS NULL "
+                'THEN [[file, "offset"]] ELSE from_json(provenance, \'[["BIGINT"]]\') END) AS place FROM ev) USING (rid) '
+                "WHERE place[1] = $1 AND place[2] IN (SELECT unnest($2::BIGINT[]))",
+                [file, begins],
+            )
 
     def judged(self, sql: str) -> str:
         """SQL over the chain view: a rule of this SQL judges the chain now."""
@@ -174,8 +228,21 @@ class Carry:
         ).fetchone()
         self.chains, self.open, self.in_grace = row or (0, 0, 0)
 
-    def keep(self, engine: Engine, rules: Sequence[EventRule], names: Mapping[int, str]) -> None:
-        """Write what is open to the carry file; beside it first, so that a good file is never half replaced."""
+    def keep(
+        self,
+        engine: Engine,
+        rules: Sequence[EventRule],
+        names: Mapping[int, str],
+        extents: Callable[[], Mapping[int, Extent]],
+    ) -> None:
+        """Write what is open to the carry file; beside it first, so that a good file is never half replaced.
+
+        Args:
+            engine: has judged.
+            rules: single-record rules, in the order of their bits.
+            names: of the logs, by index.
+            extents: of the logs, by index; called when all is read, since it raises if they changed meanwhile.
+        """
         path = self.options.carry
         if path is None or self.settled is None:
             return
@@ -192,7 +259,7 @@ class Carry:
             + "".join(f" OR {one}" for one in waiting)
             + ' ORDER BY file, "offset"',
         ).fetchall()
-        logs: dict[str, int] = {name: at for at, name in enumerate(self.names)}
+        logs: dict[int, int] = {}  # -1 - k for the k-th log of the previous scan, else the index of the input
         lines: list[bytes] = []
         by_file: dict[int, list[tuple[int, int, list[tuple[int, int]]]]] = {}
         for file, offset, identity, provenance in rows:
@@ -204,19 +271,24 @@ class Carry:
             texts = read_lines(engine.files[file], [(offset, 0) for offset, _, _ in some])
             for (_, identity, origin), (_, line) in zip(some, texts, strict=True):
                 record: dict[str, Any] = json.loads(line)
-                places = []
-                for name, number in resolver.resolve(origin):
-                    places.append([-1 - logs.setdefault(name, len(logs)), number])
+                places = [
+                    [-1 - logs.setdefault(log, len(logs)), number]
+                    for (log, _), (_, number) in zip(origin, resolver.resolve(origin), strict=True)
+                ]
                 record["countersign"] = {"records": places, "identity": str(identity)}
                 lines.append(json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
         waited = engine.connection.execute(
             "SELECT min(identity) FROM link WHERE chain IN (FROM waiting) GROUP BY chain ORDER BY ALL"
         ).fetchall()
+        now = extents()
+        come_from = [
+            (names[log], now[log]) if log >= 0 else (self.names[-1 - log], self.extents[-1 - log]) for log in logs
+        ]
         head = {
             "countersign": {
                 "carry": FORM,
                 "settled": self.settled,
-                "logs": list(logs),
+                "logs": [[name, extent.size, extent.edges] for name, extent in come_from],
                 "waited": [str(identity) for (identity,) in waited],
                 "slices": self._seen(engine),
             }
@@ -226,43 +298,3 @@ class Carry:
             out.write(json.dumps(head).encode() + b"\n")
             out.writelines(line + b"\n" for line in lines)
         beside.replace(path)
-
-
-class Places:
-    """File and line of places: (input index, byte offset), or (-1 - k, line) for the k-th log of a carry file."""
-
-    def __init__(self, engine: Engine, names: Mapping[int, str], carried: Sequence[str]) -> None:
-        self._engine, self._names, self._carried = engine, names, carried
-        self._numbers: dict[tuple[int, int], int] = {}
-
-    def learn(self, origins: Iterable[Sequence[tuple[int, int]]]) -> None:
-        """Count the lines before all these places together: one read of each file, however many there are."""
-        self._count((int(file), int(at)) for places in origins for file, at in places)
-
-    def resolve(self, places: Sequence[tuple[int, int]]) -> list[tuple[str, int]]:
-        """(name, 1-based line number) of each place, in the same order."""
-        self._count(places)
-        return [
-            (self._names.get(file, "-"), self._numbers[file, offset])
-            if file >= 0
-            else (self._carried[-1 - file], offset)
-            for file, offset in places
-        ]
-
-    def _count(self, places: Iterable[tuple[int, int]]) -> None:
-        """Line numbers: newlines before an offset, counted once from the start."""
-        wanted: dict[int, set[int]] = {}
-        for place in places:
-            if place[0] >= 0 and place not in self._numbers:
-                wanted.setdefault(place[0], set()).add(place[1])
-        for file, offsets in wanted.items():
-            line, at = 1, 0
-            with self._engine.files[file].open() as stream:
-                for offset in sorted(offsets):
-                    while at < offset:
-                        chunk = stream.read(min(1 << 20, offset - at))
-                        if not chunk:
-                            break
-                        line += chunk.count(b"\n")
-                        at += len(chunk)
-                    self._numbers[file, offset] = line

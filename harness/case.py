@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import jsonschema
 import yaml
 
 from backends.errors import Mistake, Mistakes
+from backends.form import Form
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -184,8 +184,8 @@ class Lines:
 
 def _wrong(document: Any, schema: Path) -> Iterator[tuple[Sequence[str | int], str]]:
     """What the schema refuses, at its most telling depth."""
-    validator = jsonschema.Draft202012Validator(json.loads(schema.read_text(encoding="utf-8")))
-    for error in validator.iter_errors(document):
+    form = Form(json.loads(schema.read_text(encoding="utf-8")))
+    for error in form.errors(document):
         if error.validator == "minItems":
             yield error.absolute_path, f"{error.validator_value} or more are needed here"
         elif error.validator == "oneOf" and not error.absolute_path:

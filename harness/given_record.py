@@ -9,6 +9,7 @@ import sys
 import tempfile
 import zlib
 from collections import deque
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,9 +17,13 @@ from typing import IO, TYPE_CHECKING, Any
 
 from backends.absence import PROVENANCE
 from backends.duckdb.assemble import assemble
+from backends.duckdb.compressed import HEAD
 from backends.duckdb.lines import LogFile
+from backends.duckdb.parquet import ParquetLog
+from backends.duckdb.unpacked import is_parquet
 from backends.errors import Mistake, Mistakes
 from harness.finding import RecordRef
+from harness.inputs import as_lines
 from harness.masking import masked
 from harness.options import STANDARD_INPUT
 
@@ -75,13 +80,17 @@ class Finder:
     Attributes:
         maps: all source maps.
         source: the one that reads every log; None: each log's is detected.
+        structured: dotted names of the schema's objects and lists.
     """
 
     maps: SourceMaps
     source: str | None = None
+    structured: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         self._assembled: dict[str, _Assembled] = {}
+        self._unpacked: dict[str, LogFile] = {}
+        self._folder = tempfile.TemporaryDirectory(prefix="countersign-rows-")
 
     def named(self, name: str) -> Given:
         """A record as a person names it: ``file:line``, a file that holds one JSON record, or ``-``.
@@ -93,7 +102,7 @@ class Finder:
             if name == STANDARD_INPUT:
                 return self._alone(name, sys.stdin.buffer.read(LONGEST))
             if Path(name).is_file():
-                return self._alone(name, _head(LogFile(0, Path(name), name)))
+                return self._alone(name, _head(self._lines(LogFile(0, Path(name), name))))
         except _UNREADABLE as broken:
             raise Mistakes([Mistake(name, 0, f"it can't be read: {broken}")]) from broken
         place = _PLACE.fullmatch(name)
@@ -112,9 +121,22 @@ class Finder:
             message = "it came from standard input" if file == STANDARD_INPUT else "there is no such file here any more"
             raise Mistakes([Mistake(file, 0, message)])
         try:
-            return self._of_log(f"{file}:{number}", LogFile(0, Path(file), file), number)
+            return self._of_log(f"{file}:{number}", self._lines(LogFile(0, Path(file), file)), number)
         except _UNREADABLE as broken:
             raise Mistakes([Mistake(file, 0, f"it can't be read: {broken}")]) from broken
+
+    def _lines(self, log: LogFile) -> LogFile:
+        """The log as lines: of Parquet, one a row."""
+        with log.path.open("rb") as stream:
+            if not is_parquet(stream.read(HEAD)):
+                return log
+        if log.name not in self._unpacked:
+            folder = Path(tempfile.mkdtemp(dir=self._folder.name))
+            with closing(ParquetLog(log, folder, structured=self.structured)) as rows:
+                self._unpacked[log.name], _, bad = as_lines(rows, log, folder, self.source, self.maps)
+            if rows.broken:
+                raise Mistakes([Mistake(log.name, 0, bad[0].reason)])
+        return self._unpacked[log.name]
 
     def _alone(self, name: str, content: bytes) -> Given:
         """One record, on one line or on many."""

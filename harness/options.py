@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 STANDARD_INPUT = "-"
 
+LINES = (".jsonl", ".ndjson", ".json", ".log")
+LOGS = (*(ending + packed for packed in ("", ".gz", ".zst") for ending in LINES), ".parquet")
+"""Endings of the files that a folder is searched for; what they are is told by their content."""
+
+NO_LOGS = f"no file in it ends in {', '.join(LINES)}, these with .gz or .zst, or .parquet"
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -33,7 +39,7 @@ class ScanOptions:
     """The options of ``countersign scan``.
 
     Attributes:
-        logs: files to read in a fixed order: each an existing file (``.gz`` is unpacked) or ``-``. Folders and globs are
+        logs: files to read in a fixed order: each an existing file (packed or not, or Parquet) or ``-``. Folders and globs are
             resolved before.
         root: where rules and schemas lie.
         source: name of a source map for every log; None: detect it, file by file.
@@ -70,3 +76,8 @@ class ScanOptions:
     show_sensitive: bool = False
     memory: str | None = None
     threads: int | None = None
+
+
+def is_log(file: Path) -> bool:
+    """Whether a file in a folder is taken for a log."""
+    return file.name.lower().endswith(LOGS) and file.is_file()

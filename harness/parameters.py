@@ -7,14 +7,15 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import jsonschema
-
 from backends.errors import Mistake
+from backends.form import Form
 from backends.marked_yaml import MarkedYaml
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
+
+    import jsonschema
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
@@ -47,8 +48,8 @@ class Parameters:
         except json.JSONDecodeError as wrong:
             return cls(str(path), mistakes=(Mistake(str(path), wrong.lineno, f"this is not JSON: {wrong.msg}"),))
         marks = MarkedYaml.read(path)  # JSON is YAML, and YAML's nodes know their lines
-        validator = jsonschema.Draft202012Validator(json.loads(schema.read_text(encoding="utf-8")))
-        found = [marks.mistake(list(error.absolute_path), _said(error)) for error in validator.iter_errors(document)]
+        form = Form(json.loads(schema.read_text(encoding="utf-8")))
+        found = [marks.mistake(list(error.absolute_path), _said(error)) for error in form.errors(document)]
         found += [m for m in marks.mistakes if "twice" in m.message]
         if found:
             return cls(str(path), mistakes=tuple(sorted(set(found))))

@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import sys
 import tempfile
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backends.duckdb.assemble import assemble
 from backends.duckdb.engine import STAGES, Engine, Limits
-from backends.duckdb.lines import BadLine, LogFile, read_chunk, read_lines
+from backends.duckdb.lines import BadLine, read_lines
 from backends.duckdb.target import Sources, chain_hits, chain_records, compile_rules, rfc3339, shown
-from backends.errors import Mistake, Mistakes
 from backends.register import Register
 from backends.sources import SourceMaps
-from backends.vocabulary import Vocabulary, closest
+from backends.vocabulary import Vocabulary
 from harness.blindness import blind_spots
-from harness.carry import Carry, Places
+from harness.carry import Carry
 from harness.finding import RECORDS_SHOWN, Finding, Rejected, ScanResult, Summary, led
+from harness.inputs import Inputs
 from harness.naming import Namer
-from harness.options import STANDARD_INPUT, Progress, Report, ScanOptions
+from harness.options import Progress, Report, ScanOptions
 from harness.own import chosen
+from harness.places import Places
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from backends.duckdb.engine import EventRule
     from backends.duckdb.target import CompiledRules
@@ -37,9 +33,6 @@ if TYPE_CHECKING:
 
 TABLES = ("agents", "servers", "tools", "scopes", "people", "clients", "networks", "coverage")
 """Tables that a register can have."""
-
-SAMPLE = 200
-"""Lines that a source is recognised by."""
 
 MEMBERS_SHOWN = 200
 """Records of one chain that are read again to name its people, tools and systems."""
@@ -52,7 +45,8 @@ def scan(options: ScanOptions, progress: Report = lambda _progress: None) -> Sca
     """Scan logs.
 
     Raises:
-        Mistakes: everything a person can fix before the first line is read: rules, register, sources, inputs.
+        Mistakes: everything a person can fix before the first line is read: rules, register, sources, inputs; or a log
+            was cut or replaced while it was read.
     """
     started = time.monotonic()
     events, chains = Vocabulary.load(options.root.event_schema), Vocabulary.load(options.root.chain_schema)
@@ -61,7 +55,7 @@ def scan(options: ScanOptions, progress: Report = lambda _progress: None) -> Sca
     register = Register.load(options.register) if options.register else Register.empty()
     with tempfile.TemporaryDirectory(prefix="countersign-scan-") as folder:
         carry = Carry(options)
-        logs = _Logs(options, maps, Path(folder), progress, carry)
+        logs = Inputs(options, maps, events, Path(folder), progress, carry)
         by_stem = {rule.stem: rule for rule in rules}
         periods = {rule.stem: rule.period_sec * 1_000_000 for rule in rules}
         compiled = compile_rules({r.stem: r.judged for r in rules}, events, chains, periods)
@@ -71,8 +65,10 @@ def scan(options: ScanOptions, progress: Report = lambda _progress: None) -> Sca
         with Engine(
             events, register.tables, sources.never, sources.client_ids, grouped, compiled.correlations, limits
         ) as engine:
+            engine.by_content = logs.by_content
             engine.progress = logs.advanced
-            engine.ingest(logs.files)
+            with logs.standing():
+                engine.ingest(logs.files)
             engine.bad += logs.bad
             progress(Progress("joining"))
             carry.remind(engine)
@@ -80,14 +76,15 @@ def scan(options: ScanOptions, progress: Report = lambda _progress: None) -> Sca
             carry.wait(engine)
             carry.count(engine)
             progress(Progress("naming what was found"))
-            places = Places(engine, logs.names, carry.names)
-            engine.files.update(logs.by_index)
-            found = _Found(engine, by_stem, grouped, compiled, chains, places, carry, options)
-            findings = led([*found.events(), *found.correlations(), *found.chains()])
-            blind = blind_spots(engine, maps, list(rules))
-            rejected = _rejected(engine, logs, options)
+            with logs.standing():
+                places = Places(engine, logs.names, carry.names)
+                engine.files.update(logs.by_index)
+                found = _Found(engine, by_stem, grouped, compiled, chains, places, carry, options)
+                findings = led([*found.events(), *found.correlations(), *found.chains()])
+                blind = blind_spots(engine, maps, list(rules))
+                rejected = _rejected(engine, logs, options)
+                carry.keep(engine, grouped, logs.names, logs.extents)
             summary = _summary(engine, logs, list(rules), register, carry, started, options)
-            carry.keep(engine, grouped, logs.names)
     return ScanResult(findings, blind, rejected, summary)
 
 
@@ -97,89 +94,6 @@ def sources_of(maps: SourceMaps) -> Sources:
         never=tuple((name, stage, tuple(what)) for name, m in maps.items() for stage, what in m.never.items()),
         client_ids=tuple((name, key) for name, m in maps.items() for key in sorted(m.client_ids)),
     )
-
-
-def known_source(name: str, maps: SourceMaps) -> None:
-    """Check that a source map has this name.
-
-    Raises:
-        Mistakes: none has; the sentence says which is closest.
-    """
-    if name not in maps:
-        near = closest(name, maps)
-        hint = f"did you mean {near}?" if near else f"there are {', '.join(maps)}"
-        raise Mistakes([Mistake(name, 0, f"no source map has this name; {hint}")])
-
-
-class _Logs:
-    """The inputs: standard input kept, sources recognised, native logs assembled.
-
-    Attributes:
-        files: what the engine reads: logs in schema form, and the assembled ones.
-        names: index → what a person is shown.
-        bad: lines that assembling set aside.
-        lines, bytes: what the engine reads beyond a person's own files is taken off, what assembling read is added.
-    """
-
-    def __init__(self, options: ScanOptions, maps: SourceMaps, folder: Path, progress: Report, carry: Carry) -> None:
-        self.names: dict[int, str] = {}
-        self.by_index: dict[int, LogFile] = {}
-        self.bad: list[BadLine] = []
-        self.files: list[LogFile] = []
-        self._progress, self._done = progress, 0
-        self.lines = self.bytes = 0
-        native: dict[str, list[LogFile]] = defaultdict(list)
-        if options.source:
-            known_source(options.source, maps)
-        inputs = [LogFile(at, _path(log, folder), log) for at, log in enumerate(options.logs)]
-        self._total = sum(file.path.stat().st_size for file in inputs)
-        for file in inputs:
-            self.names[file.index], self.by_index[file.index] = file.name, file
-            source = options.source or maps.detect(list(islice(_sample(file), SAMPLE))) or "countersign"
-            if maps[source].schema_form:
-                self.files.append(file)
-            else:
-                native[source].append(file)
-        for at, (source, some) in enumerate(sorted(native.items())):
-            progress(Progress(f"assembling {source}"))
-            out = folder / f"{source}.jsonl"
-            report = assemble(maps, source, some, out)
-            self.bad += [BadLine(bad.file, bad.number, bad.offset, 0, bad.reason) for bad in report.bad]
-            self.files.append(LogFile(len(inputs) + at, out, f"({source}, assembled)", ours=True))
-            self.lines += report.lines - report.events
-            self.bytes += report.bytes - out.stat().st_size
-        carried = carry.load(len(inputs) + len(native), folder)
-        if carried:
-            self.files.append(carried)
-            with carried.open() as stream:
-                self.lines -= sum(1 for _ in stream)
-            self.bytes -= carried.path.stat().st_size
-
-    def advanced(self, read: int) -> None:
-        """Tell how far the reading is."""
-        self._done += read
-        self._progress(Progress("reading", self._done, self._total))
-
-
-def _path(log: str, folder: Path) -> Path:
-    if log != STANDARD_INPUT:
-        return Path(log)
-    kept = folder / "standard-input.jsonl"  # what is flagged is read a second time
-    with kept.open("wb") as out:
-        shutil.copyfileobj(sys.stdin.buffer, out)
-    return kept
-
-
-def _sample(file: LogFile) -> Iterator[Mapping[str, Any]]:
-    with file.open() as stream:
-        head, _ = read_chunk(stream, 1 << 20)
-    for line in head.split(b"\n"):
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(record, dict):
-            yield record
 
 
 @dataclass
@@ -322,20 +236,21 @@ class _Found:
         return self.places.resolve(list(dict.fromkeys(places))[:RECORDS_SHOWN])
 
 
-def _rejected(engine: Engine, logs: _Logs, options: ScanOptions) -> tuple[Rejected, ...]:
+def _rejected(engine: Engine, logs: Inputs, options: ScanOptions) -> tuple[Rejected, ...]:
     bad = sorted(engine.bad)
     if options.rejects:
         with options.rejects.open("wb") as out:
             for index in logs.names:
                 places = list(dict.fromkeys((b.offset, b.length) for b in bad if b.file == index))
                 for _, line in read_lines(logs.by_index[index], places):
-                    out.write(line + b"\n")
+                    if line:  # of a line at the very beginning of damage nothing could be unpacked
+                        out.write(line + b"\n")
     return tuple(Rejected(logs.names.get(b.file, "-"), b.number, b.reason) for b in bad[:REJECTS_SHOWN])
 
 
 def _summary(
     engine: Engine,
-    logs: _Logs,
+    logs: Inputs,
     rules: Sequence[Rule],
     register: Register,
     carry: Carry,
@@ -365,7 +280,7 @@ def _summary(
         chains_open=carry.open,
         chains_ending_in_grace=carry.in_grace,
         duplicates=engine.copies,
-        rejected=dict(Counter(_kind(b.reason) for b in engine.bad)),
+        rejected=dict(_kinds(engine.bad)),
         overwritten=dict(sorted(overwritten.items())),
         seconds=time.monotonic() - started,
         rules_run=len(rules),
@@ -377,6 +292,14 @@ def _summary(
             if any(table in absent for table in rule.needs_register)
         },
     )
+
+
+def _kinds(bad: Iterable[BadLine]) -> Counter[str]:
+    """Lines by what is wrong with them."""
+    kinds: Counter[str] = Counter()
+    for one in bad:
+        kinds[_kind(one.reason)] += one.lines
+    return kinds
 
 
 def _kind(reason: str) -> str:

@@ -6,16 +6,14 @@ as text) is named once with the number of lines that it holds for.
 
 from __future__ import annotations
 
-import gzip
-import io
-import sys
-import zlib
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from backends.duckdb.unpacked import LONGEST_LINE, MARK, UNFINISHED, unfinished
 from backends.errors import Mistake, Mistakes, visible
+from harness.log_lines import log_lines
+from harness.options import NO_LOGS, STANDARD_INPUT, is_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,9 +21,7 @@ if TYPE_CHECKING:
     from harness.canonical import Remark
     from harness.validator import Validator
 
-STANDARD_INPUT = "-"
-LOG_SUFFIXES = (".jsonl", ".ndjson", ".json", ".log")
-LONGEST = 32 << 20
+LONGEST = LONGEST_LINE
 """Bytes of the longest line that is looked at."""
 
 REMARKS_A_LINE = 20
@@ -34,8 +30,7 @@ HINTS_KEPT = 1000
 _OTHER_FORMS = {
     b"\xff\xfe": "the file is UTF-16; convert it to UTF-8",
     b"\xfe\xff": "the file is UTF-16; convert it to UTF-8",
-    b"\x28\xb5\x2f\xfd": "the file is compressed with zstd; unpack it first",
-    b"PAR1": "the file is Parquet, not lines of JSON",
+    b"PAR1": "the file is Parquet within a packed file; unpack it first",
 }
 _BLOCK = 1 << 20
 _HEAD = 4096
@@ -70,7 +65,8 @@ class Report:
         files: inputs read.
         records: lines that are not blank.
         bad: lines that do not meet the schema.
-        named: the first ``most`` bad lines.
+        unread: files of which not everything could be read, and those that are no log.
+        named: the first ``most`` bad lines, and what is wrong with files.
         hints: by (field, message), in order of appearance.
         hints_left: lines of hints beyond ``HINTS_KEPT`` different ones.
     """
@@ -79,16 +75,18 @@ class Report:
     files: int = 0
     records: int = 0
     bad: int = 0
+    unread: int = 0
     named: list[BadLine] = field(default_factory=list)
     hints: dict[tuple[str, str], Hint] = field(default_factory=dict)
     hints_left: int = 0
+    faults: int = field(default=0, init=False)
 
     def add(self, file: str, line: int, remarks: Sequence[Remark]) -> None:
         """Take in what was said about one line."""
         errors = tuple((r.field, r.message) for r in remarks if r.error)
         if errors:
             self.bad += 1
-            if len(self.named) < self.most:
+            if len(self.named) - self.faults < self.most:
                 self.named.append(BadLine(file, line, errors[:REMARKS_A_LINE]))
         for remark in remarks:
             if remark.error:
@@ -101,6 +99,22 @@ class Report:
             else:
                 self.hints_left += 1
 
+    def add_file(self, file: str, faults: Sequence[tuple[int, str]]) -> None:
+        """Take in what was said about a file: lines, 0 for the whole of it, and sentences."""
+        self.unread += bool(faults)
+        self.named += [BadLine(file, line, (("", sentence),)) for line, sentence in faults]
+        self.faults += len(faults)
+
+    @property
+    def errors_left(self) -> int:
+        """Bad lines that are not named."""
+        return self.bad + self.faults - len(self.named)
+
+    @property
+    def failed(self) -> bool:
+        """Whether a line or a file is bad."""
+        return bool(self.bad or self.unread)
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON form: counts, ``errors`` (file, line, field, message), ``errors_left`` lines, ``warnings``."""
         return {
@@ -108,12 +122,13 @@ class Report:
             "records": self.records,
             "valid": self.records - self.bad,
             "bad": self.bad,
+            "unread": self.unread,
             "errors": [
                 {"file": bad.file, "line": bad.line, "field": name or None, "message": message}
                 for bad in self.named
                 for name, message in bad.remarks
             ],
-            "errors_left": self.bad - len(self.named),
+            "errors_left": self.errors_left,
             "warnings": [asdict(hint) | {"field": hint.field or None} for hint in self.hints.values()],
             "warnings_left": self.hints_left,
         }
@@ -123,7 +138,7 @@ class Report:
         for bad in self.named:
             for name, message in bad.remarks:
                 yield str(Mistake(bad.file, bad.line, f"{name}: {message}" if name else message))
-        if left := self.bad - len(self.named):
+        if left := self.errors_left:
             yield f"and {_count(left, 'bad line')} more (--max-errors shows more)"
         for hint in self.hints.values():
             further = f" (and on {_count(hint.lines - 1, 'line')} more)" if hint.lines > 1 else ""
@@ -134,6 +149,7 @@ class Report:
         yield (
             f"{_count(self.records, 'record')} in {_count(self.files, 'file')}: "
             f"{self.records - self.bad:,} valid, {self.bad:,} bad, {_count(len(self.hints), 'warning')}"
+            + (f"; {_count(self.unread, 'file')} could not be read to the end" if self.unread else "")
         )
 
 
@@ -150,10 +166,9 @@ def inputs(names: Sequence[str]) -> list[str]:
         if name == STANDARD_INPUT or path.is_file() or path.is_fifo():
             found.append(name)
         elif path.is_dir():
-            inside = sorted(str(p) for p in path.rglob("*") if p.is_file() and _is_log(p.name))
+            inside = sorted(str(file) for file in path.rglob("*") if is_log(file))
             if not inside:
-                endings = ", ".join(LOG_SUFFIXES)
-                mistakes.append(Mistake(name, 0, f"the folder holds no log (a file ending in {endings}, or these .gz)"))
+                mistakes.append(Mistake(name, 0, NO_LOGS))
             found += inside
         else:
             mistakes.append(Mistake(name, 0, "there is no such file or folder"))
@@ -167,19 +182,33 @@ def check(names: Sequence[str], validator: Validator, most: int = 100) -> Report
     report = Report(most=most)
     for name in names:
         report.files += 1
-        with _opened(name) as stream:
-            _check_stream(name, stream, validator, report)
+        with log_lines(name, validator.vocabulary) as (stream, lost):
+            report.add_file(name, sorted(_faults(name, stream, lost, validator, report)))
     return report
 
 
-def _check_stream(name: str, stream: IO[bytes], validator: Validator, report: Report) -> None:
+def _faults(
+    name: str, stream: IO[bytes], lost: Sequence[tuple[int, str]], validator: Validator, report: Report
+) -> Iterator[tuple[int, str]]:
+    """Check lines; what is wrong with the file itself is yielded, with the line where it is.
+
+    Args:
+        name: of the file.
+        stream: its lines.
+        lost: what is already known to be wrong with it.
+        validator: judges a line.
+        report: takes in what is said of lines.
+    """
     from harness.canonical import Remark  # noqa: PLC0415 - with the validator, which a register's check does without
 
+    yield from lost
     number, judge = 0, validator.check
     try:
         head = stream.peek(_HEAD)[:_HEAD]  # type: ignore[attr-defined]
+        if not head and not lost:
+            report.add(name, 0, [Remark("", "the file is empty", error=False)])
         if unreadable := _unreadable(head):
-            report.add(name, 0, [Remark("", unreadable, error=bool(head))])
+            yield 0, unreadable
             return
         while line := stream.readline(LONGEST + 1):
             number += 1
@@ -189,26 +218,24 @@ def _check_stream(name: str, stream: IO[bytes], validator: Validator, report: Re
                 report.add(name, number, [Remark("", f"the line has {size:,} bytes; at most {LONGEST:,} are read")])
                 continue
             if number == 1:
-                line = line.removeprefix(b"\xef\xbb\xbf")
-            line = line.rstrip(b"\r\n")
+                line = line.removeprefix(MARK)
+            whole, line = line.endswith(b"\n"), line.rstrip(b"\r\n")
             if not line or line.isspace():
                 continue
             report.records += 1
             if remarks := judge(line):
-                report.add(name, number, remarks)
-    except (OSError, EOFError, zlib.error) as broken:
-        reason = visible(str(broken) or type(broken).__name__)
-        report.add(name, number + 1, [Remark("", f"the file cannot be read from here on: {reason}")])
+                cut = not whole and unfinished(line)
+                report.add(name, number, [Remark("", UNFINISHED)] if cut else remarks)
+    except OSError as broken:
+        yield number + 1, f"the file cannot be read from here on: {visible(str(broken) or type(broken).__name__)}"
 
 
 def _unreadable(head: bytes) -> str | None:
     """Why a file is not JSON lines at all, judged by how it begins; None when it may be."""
-    if not head:
-        return "the file is empty"
     for mark, reason in _OTHER_FORMS.items():
         if head.startswith(mark):
             return reason
-    text = head.removeprefix(b"\xef\xbb\xbf")
+    text = head.removeprefix(MARK)
     if text.lstrip()[:1] in (b"{", b"[", b"") or not _is_binary(text):
         return None
     return "the file is binary, not lines of JSON"
@@ -224,24 +251,6 @@ def _is_binary(head: bytes) -> bool:
     return False
 
 
-@contextmanager
-def _opened(name: str) -> Iterator[IO[bytes]]:
-    """The decompressed bytes; gzip is recognised by its content, on standard input too."""
-    try:
-        raw = sys.stdin.buffer if name == STANDARD_INPUT else Path(name).open("rb")  # noqa: SIM115 - closed below
-    except OSError as closed:
-        raise Mistakes([Mistake(name, 0, f"cannot be opened: {closed.strerror}")]) from closed
-    raw = raw if hasattr(raw, "peek") else io.BufferedReader(raw, _BLOCK)
-    try:
-        if raw.peek(2)[:2] == b"\x1f\x8b":
-            yield io.BufferedReader(gzip.GzipFile(fileobj=raw), _BLOCK)
-        else:
-            yield raw
-    finally:
-        if name != STANDARD_INPUT:
-            raw.close()
-
-
 def _skip_line(stream: IO[bytes]) -> int:
     skipped = 0
     while part := stream.readline(_BLOCK):
@@ -249,10 +258,6 @@ def _skip_line(stream: IO[bytes]) -> int:
         if part.endswith(b"\n"):
             return skipped - 1
     return skipped
-
-
-def _is_log(name: str) -> bool:
-    return name.lower().removesuffix(".gz").endswith(LOG_SUFFIXES)
 
 
 def _count(number: int, what: str) -> str:

@@ -218,7 +218,7 @@ def _expected(declared: Field | None, *, whole: bool) -> str:
     if declared.array:
         return f"a list of {_KINDS[declared.kind]}" if whole else f"{_KINDS[declared.kind]} in each item"
     unit = f" of {declared.unit}" if declared.unit in {"bytes", "characters"} else ""
-    least = ", not negative," if declared.unit in {"count", "bytes", "characters", "ns"} else ""
+    least = ", not negative," if declared.kind == "integer" else ""
     return f"{_KINDS[declared.kind]}{unit}{least}"
 
 

@@ -347,7 +347,7 @@ def test_files_folders_and_globs_are_files_each_once_in_a_fixed_order(
         ("gone.jsonl", "gone.jsonl: there is no such file"),
         ("gone/*.jsonl", "gone/*.jsonl: no file matches"),
         ("deep*", "deep*: no file matches"),
-        ("empty", "empty: no file in it ends in .jsonl, .ndjson, .json, .log or .gz"),
+        ("empty", "empty: no file in it ends in .jsonl, .ndjson, .json, .log, these with .gz or .zst, or .parquet"),
         ("pipe", "pipe: it can't be read twice, as a scan does; pipe it in and give - instead"),
         ("gone\x1b]0;x\x07", "gone\\x1b]0;x\\x07: there is no such file"),
     ],

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
 from collections import defaultdict
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from backends.duckdb.target import Sources, judge
@@ -28,7 +32,6 @@ from harness.why_not import Asking, Verdict, WhyNot, of_record, raw
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
 ROOT = Root.default()
 RULES = load_rules(ROOT.rules)
@@ -411,6 +414,44 @@ FORMS = {
         "",
     ),
 }
+
+
+PACKED = {
+    "a line of gzip": lambda log: packed(log.with_name("log.gz"), gzip.compress(log.read_bytes())),
+    "a line of zstd": lambda log: packed(
+        log.with_name("log.zst"), pa.Codec("zstd").compress(log.read_bytes(), asbytes=True)
+    ),
+    "a row of Parquet": lambda log: in_rows(log.with_name("log.parquet")),
+}
+
+
+def packed(path: Path, content: bytes) -> str:
+    path.write_bytes(content)
+    return f"{path}:2"
+
+
+def in_rows(path: Path) -> str:
+    pq.write_table(pa.Table.from_pylist([record_of("prompt"), record_of("tool_call")]), path)
+    return f"{path}:2"
+
+
+@pytest.mark.parametrize("form", PACKED.values(), ids=PACKED)
+def test_a_record_of_a_packed_log_is_found(log: Path, form: Any) -> None:
+    done = countersign("explain", "53", "--why-not", form(log), "--format", "json")
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["flip"]["field"] == "chain.prompt.id"
+
+
+def test_a_row_that_is_not_there_and_a_file_that_is_no_parquet_are_one_sentence(log: Path) -> None:
+    rows = in_rows(log.with_name("log.parquet")).removesuffix(":2")
+    done = countersign("explain", "53", "--why-not", f"{rows}:3")
+    assert (done.returncode, done.stderr) == (2, f"{rows}:3: there is no record on this line\n")
+
+    Path(rows).write_bytes(Path(rows).read_bytes()[:-9])
+    done = countersign("explain", "53", "--why-not", f"{rows}:2")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "Traceback" not in done.stderr
 
 
 def written(path: Path, text: str) -> str:

@@ -100,8 +100,14 @@ def opened(source: str, vocabulary: Vocabulary, seen: Seen = None) -> str:
     return sql
 
 
-def flat(source: str, vocabulary: Vocabulary, seen: Seen = None, ours: Sequence[int] = ()) -> str:
+def flat(
+    source: str, vocabulary: Vocabulary, seen: Seen = None, ours: Sequence[int] = (), *, by_content: bool = False
+) -> str:
     """SELECT of one column a field, absence normalised, from `parsed`.
+
+    A record is the same as another whose line is the same. With ``by_content``, it is if the fields are: one that was kept
+    in columns has no text of its own. Where a record comes from, and which it is, is believed of the inputs ``ours``: a log
+    may claim anything.
 
     Beside the fields: ``file, "offset", number``, ``provenance``, ``careful`` (true: the careful reader decides), and
     ``arrived`` (bits: which derived fields the log claimed to know, in the order of ``Vocabulary.derived``).
@@ -127,11 +133,31 @@ def flat(source: str, vocabulary: Vocabulary, seen: Seen = None, ours: Sequence[
     looked_at = f"SELECT *, {broken} AS broken, {suspect} AS suspect FROM ({opened(source, vocabulary, seen)})"
     claims = [f"{_at(f.path)} IS NOT NULL" for f in vocabulary.derived.values() if f.name in read]
     claimed = f"CASE WHEN {' OR '.join(claims)} THEN {arrived} ELSE 0::UBIGINT END" if claims else "0::UBIGINT"
-    return (
-        f'SELECT file, "offset", number, {identity} AS line_hash, CASE WHEN {written} THEN {said} END AS provenance,\n'
+    more = ""
+    if by_content:
+        more = f" {written} AND ({known} IS NOT NULL OR {said} IS NOT NULL) AS given, {_others(vocabulary)} AS others,"
+    rows = (
+        f'SELECT file, "offset", number, {identity} AS line_hash, CASE WHEN {written} THEN {said} END AS provenance,{more}\n'
         "  CASE WHEN broken IS TRUE THEN true WHEN suspect IS TRUE THEN " + settled + " ELSE false END AS careful,\n"
         f"  {claimed} AS arrived,\n  " + ",\n  ".join(columns) + f"\nFROM ({looked_at})"
     )
+    if not by_content:
+        return rows
+    held = ", ".join(quoted(name) for name in vocabulary.raw)
+    same = f"CASE WHEN careful OR given THEN line_hash ELSE md5_number(row({held}, others)::VARCHAR) END"
+    return f"SELECT * EXCLUDE (given, others) REPLACE ({same} AS line_hash)\nFROM ({rows})"
+
+
+def _others(vocabulary: Vocabulary) -> str:
+    """SQL: what a line says beside the fields of the schema, keys with their values in a fixed order; else NULL."""
+
+    def nothing(node: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: nothing(below) if isinstance(below, dict) else None for key, below in node.items()}
+
+    pair = r""""(?:[^"\\]|\\.)*":(?:"(?:[^"\\]|\\.)*"|\[[^\]]*\]|[^\[\]{},"]+)"""
+    patched = f"TRY(json_merge_patch(line, {text(json.dumps(nothing(tree(vocabulary))))}))"
+    pairs = f"list_sort(list_filter(regexp_extract_all({patched}, {text(pair)}), lambda p: NOT regexp_matches(p, ':(null|\"\"|\\[\\])$')))"
+    return f"CASE WHEN broken IS NOT TRUE AND suspect IS TRUE THEN nullif({pairs}, []) END"
 
 
 def _absent(field: Field) -> str:

@@ -82,6 +82,7 @@ class Engine:
         client_ids: (dataset, dotted id) that a client may set.
         rules: compiled single-record rules, in the order of their bits.
         correlations: correlations over some of these rules.
+        by_content: records are the same if their fields are, whatever the text of their lines.
     """
 
     vocabulary: Vocabulary
@@ -96,6 +97,7 @@ class Engine:
     lines: int = 0
     size: int = 0
     files: dict[int, LogFile] = field(default_factory=dict)
+    by_content: bool = False
 
     def __enter__(self) -> Self:
         """Open the database and load the register."""
@@ -188,7 +190,8 @@ class Engine:
         """The event view over the lines of ``source``, reading the fields that were seen."""
         view = (VIEWS / "events.sql").read_text(encoding="utf-8")
         ours = [index for index, file in self.files.items() if file.ours]
-        return f"WITH flat AS ({flat(source, self.vocabulary, seen, ours)})\nSELECT * FROM ({view})"
+        flat_sql = flat(source, self.vocabulary, seen, ours, by_content=self.by_content)
+        return f"WITH flat AS ({flat_sql})\nSELECT * FROM ({view})"
 
     def pass_sql(self, seen: Seen = None) -> str:
         """The one pass: facts, rule bits and the narrow columns that joining needs."""

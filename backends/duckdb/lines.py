@@ -2,17 +2,15 @@
 
 A batch holds ``line`` (text), ``file`` (index into the inputs), ``offset`` (bytes from the start of the
 decompressed stream) and ``number`` (1-based). Lines that no engine should see (invalid UTF-8, longer than
-``LONGEST_LINE``, not an object) are set aside as `BadLine`, never dropped. There is no Python loop over lines:
-numpy finds the line ends of a chunk, Arrow borrows the chunk's memory.
+``LONGEST_LINE``, not an object, unfinished) are set aside as `BadLine`, never dropped. There is no Python loop over
+lines: numpy finds the line ends of a chunk, Arrow borrows the chunk's memory.
 
 Source of the layout: Arrow columnar format 1.5, "Variable-size Binary Layout".
 """
 
 from __future__ import annotations
 
-import gzip
 import io
-import zlib
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from typing import IO, TYPE_CHECKING
@@ -20,12 +18,22 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from backends.duckdb.unpacked import (
+    LONGEST_LINE,
+    MARK,
+    UNFINISHED,
+    as_it_was,
+    is_packed,
+    opened,
+    position,
+    read_chunk,
+    unfinished,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
-CHUNK = 4 << 20
-LONGEST_LINE = 32 << 20
 PICKED = 2048
 """Lines of a batch that are read again."""
 
@@ -52,11 +60,8 @@ class LogFile:
     ours: bool = False
 
     def open(self) -> IO[bytes]:
-        """The decompressed bytes; ``.gz`` is recognised by its content, not by its name."""
-        raw = self.path.open("rb", buffering=0)
-        packed = raw.read(2) == b"\x1f\x8b"
-        raw.seek(0)
-        return gzip.open(raw) if packed else raw  # type: ignore[return-value]
+        """The unpacked bytes; gzip and zstd are recognised by their content, not by a name."""
+        return opened(self.path)
 
 
 @dataclass(frozen=True, order=True)
@@ -65,10 +70,11 @@ class BadLine:
 
     Attributes:
         file: index of the input.
-        number: 1-based line number.
+        number: 1-based line number, 0 for the whole file.
         offset: byte offset of its start in the decompressed stream.
         length: bytes.
         reason: a phrase that completes "this line was set aside: …".
+        lines: how many lines from this one on are meant.
     """
 
     file: int
@@ -76,6 +82,7 @@ class BadLine:
     offset: int
     length: int
     reason: str
+    lines: int = 1
 
 
 @dataclass
@@ -86,6 +93,7 @@ class LineReader:
         files: the inputs, in order.
         longest: longest line in bytes that is handed on.
         progress: called with the number of (compressed) bytes read since the last call.
+        bad, lines, size: lines set aside, lines that are not blank, unpacked bytes.
     """
 
     files: Sequence[LogFile]
@@ -94,6 +102,7 @@ class LineReader:
     bad: list[BadLine] = field(default_factory=list)
     lines: int = 0
     size: int = 0
+    _damage: str = field(default="", init=False)
 
     def reader(self) -> pa.RecordBatchReader:
         """A stream that DuckDB scans by name; it can be read once."""
@@ -104,32 +113,60 @@ class LineReader:
             yield from self._file(file)
 
     def _file(self, file: LogFile) -> Iterator[pa.RecordBatch]:
-        offset, number, told, damage = 0, 1, 0, ""
-        with file.open() as stream:
-            pieces: list[bytes] = []
-            while True:
-                read, damage = (b"", "") if damage else read_chunk(stream)
-                if damage:
-                    reason = f"the compressed data is damaged from here on ({damage})"
-                    self.bad.append(BadLine(file.index, 0, offset, 0, reason))
-                at = _position(stream)
-                self.progress(at - told)
-                told = at
-                cut = read.rfind(b"\n") + 1
-                if read and not cut:
-                    pieces.append(read)
-                    continue
-                chunk = b"".join([*pieces, read[:cut]]) if read else b"".join(pieces)
-                pieces = [read[cut:]]
-                if chunk:
-                    if chunk[-1] != _NEWLINE:
-                        chunk += b"\n"
-                    lines = yield from self._chunk(file, chunk, offset, number)
-                    offset += len(chunk)
-                    number += lines
-                if not read:
-                    self.size += offset
-                    return
+        offset, number = 0, 1
+        with as_it_was(file.path) as stream:
+            for piece in self._pieces(stream):
+                if isinstance(piece, int):
+                    self._set_aside(file, number, offset, piece, self._too_long(piece))
+                    offset, number = offset + piece + 1, number + 1
+                elif piece.endswith(b"\n"):
+                    lines = yield from self._chunk(file, piece, offset, number)
+                    offset, number = offset + len(piece), number + lines
+                else:
+                    if unfinished(piece):
+                        reason = self._damage or UNFINISHED
+                        self._set_aside(file, number, offset, len(piece), reason)
+                        self._damage = ""
+                    else:
+                        yield from self._chunk(file, piece + b"\n", offset, number)
+                    offset, number = offset + len(piece), number + 1
+        if self._damage:
+            self.bad.append(BadLine(file.index, number, offset, 0, self._damage))
+        self.size += offset
+
+    def _pieces(self, stream: IO[bytes]) -> Iterator[bytes | int]:
+        """Whole lines, then what follows the last line end; for a line too long to be held, the number of its bytes."""
+        told = size = 0
+        begun: list[bytes] = []  # of the line that no end was read of, ``size`` bytes
+        self._damage = damage = ""
+        while not damage:
+            read, damage = read_chunk(stream)
+            at = position(stream)
+            self.progress(at - told)
+            told = at
+            if not read:
+                break
+            cut = read.rfind(b"\n") + 1
+            if cut and size > self.longest:
+                end = read.find(b"\n")
+                yield size + end
+                read, cut, begun, size = read[end + 1 :], cut - end - 1, [], 0
+            if cut:
+                yield b"".join([*begun, read[:cut]])
+                begun, size = [], 0
+            size += len(read) - cut
+            begun = [*begun, read[cut:]] if size <= self.longest else []
+        if damage:
+            self._damage = f"the compressed data is damaged from here on ({damage})"
+        if size:
+            yield b"".join(begun) or size
+
+    def _set_aside(self, file: LogFile, number: int, offset: int, length: int, reason: str) -> None:
+        self.lines += 1
+        self.bad.append(BadLine(file.index, number, offset, length, reason))
+
+    def _too_long(self, length: int) -> str:
+        return f"the line has {length:,} bytes, more than {self.longest:,}"
 
     def _chunk(self, file: LogFile, chunk: bytes, offset: int, number: int) -> Generator[pa.RecordBatch, None, int]:
         """Yield the batches of one chunk that ends with a newline; return the number of its lines."""
@@ -150,9 +187,9 @@ class LineReader:
                 drop[row] = True
                 blank += 1
             elif len(text) > self.longest:
-                reason = f"the line has {len(text):,} bytes, more than {self.longest:,}"
+                reason = self._too_long(len(text))
             elif not body.startswith(b"{"):
-                body = body.removeprefix(b"\xef\xbb\xbf")  # a byte order mark is no fault of the record
+                body = body.removeprefix(MARK)  # a byte order mark is no fault of the record
                 if not body.startswith(b"{"):
                     reason = "it is not a JSON object"
                 else:
@@ -232,31 +269,6 @@ def _utf8(chunk: bytes) -> bool:
     return True
 
 
-def read_chunk(stream: IO[bytes], size: int = CHUNK) -> tuple[bytes, str]:
-    """Up to ``size`` bytes, and what is wrong with the compressed data if it ends in damage.
-
-    What could be unpacked before the damage is returned; the next call gives no bytes.
-    """
-    if not isinstance(stream, gzip.GzipFile):
-        return stream.read(size), ""
-    pieces: list[bytes] = []
-    held = 0
-    while held < size:
-        try:
-            piece = stream.read1(size - held)
-        except (OSError, EOFError, zlib.error) as broken:
-            return b"".join(pieces), str(broken)
-        if not piece:
-            break
-        pieces.append(piece)
-        held += len(piece)
-    return b"".join(pieces), ""
-
-
-def _position(stream: IO[bytes]) -> int:
-    return stream.fileobj.tell() if isinstance(stream, gzip.GzipFile) and stream.fileobj else stream.tell()
-
-
 @dataclass
 class PickedReader:
     """Reads single lines again, by their places, as batches of the same form.
@@ -281,7 +293,9 @@ class PickedReader:
             while picked := list(islice(found, PICKED)):
                 yield pa.record_batch(
                     [
-                        pa.array([line.decode() for _, (_, line) in picked]),
+                        pa.array(
+                            [line.decode() + "\n" for _, (_, line) in picked]
+                        ),  # as in a batch: it tells the record
                         pa.array(np.full(len(picked), index, dtype=np.int32)),
                         pa.array([offset for (_, offset, _), _ in picked], pa.int64()),
                         pa.array([number for (_, _, number), _ in picked], pa.int64()),
@@ -301,12 +315,12 @@ def read_lines(file: LogFile, places: Sequence[tuple[int, int]]) -> Iterator[tup
         (offset, bytes without the newline).
     """
     with file.open() as raw:
-        stream: IO[bytes] = raw if isinstance(raw, gzip.GzipFile) else io.BufferedReader(raw)  # type: ignore[type-var]
+        stream: IO[bytes] = raw if is_packed(raw) else io.BufferedReader(raw)  # type: ignore[type-var]
         for offset, length in places:
             try:
                 stream.seek(offset)
                 line = stream.read(length) if length else stream.readline()
-            except (OSError, EOFError, zlib.error):  # the damage lies in this line: what could be unpacked of it
+            except OSError:  # the damage lies in this line: what could be unpacked of it
                 stream.seek(offset)
                 line = read_chunk(stream, length or LONGEST_LINE)[0].split(b"\n")[0]
             yield offset, line.rstrip(b"\n")

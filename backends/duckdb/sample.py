@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from backends.duckdb.lines import read_chunk
+from backends.duckdb.unpacked import read_chunk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -21,7 +21,7 @@ from backends.errors import Mistake, Mistakes
 from backends.vocabulary import closest
 from harness import report
 from harness.finding import LEVELS, level_rank
-from harness.options import STANDARD_INPUT, Progress, Report, ScanOptions
+from harness.options import NO_LOGS, STANDARD_INPUT, Progress, Report, ScanOptions, is_log
 from harness.paths import Root
 
 if TYPE_CHECKING:
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-LOGS = (".jsonl", ".ndjson", ".json", ".log", ".jsonl.gz", ".ndjson.gz", ".json.gz", ".log.gz")
-"""Endings of the files that a folder is searched for."""
 
 _AGO = re.compile(r"(\d+)([smhd])", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -96,7 +93,8 @@ def command(
 ) -> None:
     """Find who acted without authority, or without evidence, in logs.
 
-    LOG is a file, a folder, a glob, or - for standard input; gzip is unpacked. The source of each file is detected.
+    LOG is a file, a folder, a glob, or - for standard input: a record a line, also packed with gzip or zstd, or Parquet
+    with a record a row. What a file is, and its source, is told by its content.
     """
     if carry and not until:
         raise click.UsageError("--carry needs --until: a scan without it treats the end of the logs as settled")
@@ -158,8 +156,8 @@ class _Wrong:
         """What a scan would find wrong with the rules, the source and the register, one after the other."""
         from backends.register import Register  # noqa: PLC0415 - as with the engine
         from backends.sources import SourceMaps  # noqa: PLC0415
+        from harness.inputs import known_source  # noqa: PLC0415
         from harness.own import chosen  # noqa: PLC0415
-        from harness.scan import known_source  # noqa: PLC0415
 
         self.or_none(chosen, options.root, options.rules, options.levels, options.chapters, options.filters)
         maps = self.or_none(SourceMaps.load, options.root.sources) if options.source else None
@@ -238,7 +236,7 @@ def found(logs: tuple[str, ...]) -> tuple[str, ...]:
         if log == STANDARD_INPUT or path.is_file():
             some = [log]
         elif path.is_dir():
-            some = [str(file) for file in sorted(path.rglob("*")) if file.is_file() and file.name.endswith(LOGS)]
+            some = [str(file) for file in sorted(path.rglob("*")) if is_log(file)]
         else:
             matches = sorted(glob(log, recursive=True)) if has_magic(log) else []  # noqa: PTH207 - globs may be absolute
             some = [match for match in matches if Path(match).is_file()]
@@ -253,7 +251,7 @@ def found(logs: tuple[str, ...]) -> tuple[str, ...]:
 
 def _nothing(log: str, path: Path) -> str:
     if path.is_dir():
-        return f"no file in it ends in {', '.join(LOGS[:4])} or .gz"
+        return NO_LOGS
     if path.exists():
         return "it can't be read twice, as a scan does; pipe it in and give - instead"
     return "no file matches" if has_magic(log) else "there is no such file"

@@ -34,7 +34,8 @@ def command(
 ) -> None:
     """Check records against the schema, line by line.
 
-    FILE is a log with one JSON object a line, packed with gzip or not, a folder of logs, or - for standard input.
+    FILE is a log with one JSON object a line, also packed with gzip or zstd, or Parquet with a record a row; a folder
+    of logs; or - for standard input. What a file is, is told by its content.
     Records may be nested, have dotted keys, or both. Each bad line is named with its field, what was expected and
     what was found. Fields that the schema does not know, and derived fields that arrive in a log, are warnings.
     """
@@ -54,8 +55,7 @@ def command(
     else:
         for line in report.to_text():
             click.echo(line)
-    failed = report.bad or any(not bad.line for bad in report.named) or (strict and report.hints)
-    ctx.exit(1 if failed else 0)
+    ctx.exit(1 if report.failed or (strict and report.hints) else 0)
 
 
 def _register(folder: Path, form: str) -> int:
