@@ -7,9 +7,9 @@ processes writes the same bytes, and a chain costs some twenty microseconds.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any
+from operator import add, itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -27,14 +27,14 @@ CHUNK = 1_000
 
 KINDS = tuple(STORIES)
 LONGEST = max(len(story.steps) for story in STORIES.values())
+_TIMES = [f"t{at}" for at in range(LONGEST)]
 LIFE = 900 * MICRO
 """How long a token lives."""
 
 _PLACE = re.compile(r'"\{(\w+)\?\}"|\{(\w+)\}')
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """One record: when it reaches the log (microseconds since 1970), and its JSON text without a newline."""
 
     at: int
@@ -45,13 +45,20 @@ class Template:
     """Texts with places, filled together."""
 
     def __init__(self, records: list[Mapping[str, Any]]) -> None:
-        text = "\n".join(orjson.dumps(record).decode() for record in records).replace("%", "%%")
-        self._order = [quoted or plain for quoted, plain in _PLACE.findall(text)]
-        self._text = _PLACE.sub("%s", text)
+        text = "\n".join(orjson.dumps(record).decode() for record in records)
+        self._values = itemgetter(*(quoted or plain for quoted, plain in _PLACE.findall(text)))
+        self._parts: list[str] = []
+        at = 0
+        for place in _PLACE.finditer(text):
+            self._parts += text[at : place.start()], ""
+            at = place.end()
+        self._parts.append(text[at:])
 
-    def fill(self, values: Mapping[str, Any]) -> list[bytes]:
-        """The lines; values are ids that need no escaping, or numbers."""
-        return (self._text % tuple(map(values.__getitem__, self._order))).encode().split(b"\n")
+    def fill(self, values: Mapping[str, str]) -> list[bytes]:
+        """The lines; values are ids and digits, which need no escaping."""
+        parts = self._parts.copy()
+        parts[1::2] = self._values(values)
+        return "".join(parts).encode().split(b"\n")
 
 
 @cache
@@ -66,6 +73,7 @@ _SKEWS = np.array(
     [[step.skew for step in story.steps] + [0] * (LONGEST - len(story.steps)) for story in STORIES.values()]
 )
 _DELAYS = {kind: [step.delay for step in story.steps] for kind, story in STORIES.items()}
+_COPIED = {kind for kind, story in STORIES.items() if any(step.copies != 1 for step in story.steps)}
 _SHARES = np.array([story.share for story in STORIES.values()]) / sum(story.share for story in STORIES.values())
 
 
@@ -115,12 +123,12 @@ class Chunk:
         kind = self.kind(place)
         story = STORIES[kind]
         lines = _template(kind).fill(self._values(place, story))
-        found = [
-            Line(at + delay, text) for at, delay, text in zip(self._times[place], _DELAYS[kind], lines, strict=False)
-        ]
+        found = list(map(Line, map(add, self._times[place], _DELAYS[kind]), lines))
+        if kind not in _COPIED:
+            return found
         return [line for line, step in zip(found, story.steps, strict=True) for _ in range(step.copies)]
 
-    def _values(self, place: int, story: Story) -> dict[str, Any]:
+    def _values(self, place: int, story: Story) -> dict[str, str]:
         world, number = self.world, self.first + place
         who, agent_at, server_at, tool_at, second_at, tool2_at, length, other, network = self._draws[place]
         person, stranger = world.people[who % len(world.people)], world.people[other % len(world.people)]
@@ -128,7 +136,7 @@ class Chunk:
         agent, agent2 = agents[agent_at % len(agents)], agents[(agent_at + 1) % len(agents)]
         servers = world.servers_of(story.servers)
         server = servers[server_at % len(servers)]
-        server2 = world.servers[(world.servers.index(server) + 1 + second_at) % len(world.servers)]
+        server2 = world.servers[(server.number + 1 + second_at) % len(world.servers)]
         tools = server.tools if story.writes is None else server.tools_that(writes=story.writes)
         tool, tools2 = tools[tool_at % len(tools)], server2.tools_that(writes=False)
         tool2 = tools2[tool2_at % len(tools2)]
@@ -153,8 +161,8 @@ class Chunk:
             "other_name": stranger.name,
             "other_email": stranger.email,
             "ip": f"10.{who % 200}.{network >> 8 & 255}.{network & 255}",
-            "octet": network & 127,
-            "length": 12 + length % 388,
+            "octet": str(network & 127),
+            "length": str(12 + length % 388),
             "server": server.name,
             "uri": server.uri,
             "system": server.system,
@@ -172,7 +180,8 @@ class Chunk:
             "expires": expires,
             "late": late,
             "later": later,
-        } | {f"t{at}": text for at, text in enumerate(self._texts[place][: len(story.steps)])}
+            **dict(zip(_TIMES, self._texts[place], strict=True)),
+        }
 
 
 def _texts(micros: np.ndarray[Any, np.dtype[np.int64]]) -> list[list[str]]:

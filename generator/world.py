@@ -11,7 +11,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from faker import Faker
 
 Row = dict[str, Any]
 Register = dict[str, list[Row]]
@@ -65,8 +64,9 @@ class Tool:
 
 @dataclass(frozen=True)
 class Server:
-    """An MCP server in front of one system."""
+    """An MCP server in front of one system; ``number`` is its place among all."""
 
+    number: int
     name: str
     uri: str
     system: str
@@ -110,6 +110,8 @@ class World:
     @cached_property
     def people(self) -> tuple[Person, ...]:
         """Numbered from one; two people may bear one name, never one id or e-mail."""
+        from faker import Faker  # noqa: PLC0415 - it takes a moment, and processes that are sent the people need it not
+
         fake = Faker("en_US")
         fake.seed_instance(self.seed)
         return tuple(
@@ -221,7 +223,8 @@ class World:
         tools = tuple(
             self._tool(name, system, verb, risk, RESOURCES[int(place)]) for place in resources for verb, risk in VERBS
         )
-        return Server(name, f"https://{name}.{DOMAIN}/mcp", system, "third" if number % 4 == 3 else "first", tools)  # noqa: PLR2004
+        party = "third" if number % 4 == 3 else "first"  # noqa: PLR2004 - every fourth
+        return Server(number, name, f"https://{name}.{DOMAIN}/mcp", system, party, tools)
 
     @staticmethod
     def _tool(server: str, system: str, verb: str, risk: str, resource: str) -> Tool:

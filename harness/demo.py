@@ -9,15 +9,17 @@ from pathlib import Path
 
 from rich.console import Console
 
+from generator.clock import SECOND
+from generator.plan import Plan
 from generator.world import World
-from generator.write import MICRO, Plan, write, write_register
+from generator.write import write, write_register
 from harness.options import ScanOptions
 from harness.paths import Root
 from harness.report.table_report import show
 from harness.scan import scan
 
 EVENTS = 50_000
-MONDAY = 1_791_158_400 * MICRO  # 2026-10-05
+MONDAY = 1_791_158_400 * SECOND  # 2026-10-05
 ATTACKS = (
     "service_call_without_person",
     "call_names_no_prompt",
@@ -38,7 +40,7 @@ def main() -> None:
     write_register(world.register, folder / "register")
     log = folder / "events.jsonl"
     with log.open("wb") as events, (folder / "labels.jsonl").open("wb") as labels:
-        write(Plan(EVENTS, world.seed, MONDAY, 7, ATTACKS, 0, world), events, labels)
+        write(Plan(EVENTS, world.seed, MONDAY, 7, ATTACKS, 0, world), [events], labels)
     result = scan(ScanOptions((str(log),), Root.default(), register=folder / "register"))
     picture = "--picture" in sys.argv
     console = Console(markup=False, highlight=False, record=picture, width=110 if picture else None)

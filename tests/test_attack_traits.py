@@ -15,8 +15,8 @@ from backends.vocabulary import Vocabulary
 from generator.attacks import at, attacks
 from generator.attacks.traits import ADDED, PACE, traits, without
 from generator.chains import Chunk
+from generator.tell import BENT
 from generator.world import World
-from generator.write import BENT
 from harness.isolation import APART, moved, own_keys
 from harness.judging import duckdb
 from harness.pairing import paired

@@ -145,14 +145,14 @@ def _record_table(source: SourceMap) -> str:
     return f"""
         CREATE TEMP TABLE record AS
         WITH parsed AS (
-          SELECT file, "offset", number, misread, json_keys(doc) AS keys,
+          SELECT file, "offset", number, misread, hash(doc) AS print, json_keys(doc) AS keys,
             json_extract_string(doc, {pointers.sql()}) AS found,
             json_type(doc, {pointers.sql()}) AS shapes
           FROM ({records(source)})
         ), sorted AS (
           SELECT *, CASE WHEN keys IS NULL THEN NULL {kinds} ELSE 0 END AS kind FROM parsed
         ), valued AS (
-          SELECT file, "offset", number, kind, misread,
+          SELECT file, "offset", number, kind, misread, print,
             CASE kind {at} END AS moment,
             CASE kind {shapes} END AS misshapen,
             {", ".join(columns)}

@@ -3,6 +3,8 @@
 A record is matched by equal values and by time. Times are matched through one-second buckets, so that a correlation
 id which a client puts on a million requests costs no more than the requests of the same second.
 
+A record that was delivered twice is matched once, and its copy tells the same, so that a scan knows it for one.
+
 Nothing is guessed: where two records qualify, or the one that qualifies names another person, nothing is taken, the
 record is counted as ambiguous, and a record that names a person whom no call names becomes an event, so that both
 people stay visible (`schema.md`, *Joining*, conflict).
@@ -30,10 +32,31 @@ def join(connection: duckdb.DuckDBPyConnection, source: SourceMap) -> None:
     numbers = {kind.name: number for number, kind in enumerate(source.kinds, 1)}
     names = order({name: [takes.source for takes in kind.takes] for name, kind in kinds.items()})
     relations = [(kinds[name], takes) for name in names for takes in kinds[name].takes]
+    connection.execute(_COPIES)
     for mine, takes in sorted(relations, key=lambda relation: relation[1].alone):
         connection.execute(_pairs(takes, mine, kinds[takes.source], numbers))
         for statement in _take(takes, mine):
             connection.execute(statement)
+    given = dict.fromkeys(name for _, takes in relations for name in takes.gives)
+    connection.execute(_told_alike([*map(column, given), *_FATE]))
+
+
+_COPIES = """
+    CREATE OR REPLACE TEMP TABLE copy AS
+    SELECT row, first FROM (
+      SELECT row, min(row) OVER (PARTITION BY kind, print) AS first FROM record
+      WHERE bad IS NULL AND print IN (SELECT print FROM record GROUP BY print HAVING count(*) > 1))
+    WHERE row <> first
+"""
+"""Records that were read before, each with the first of its like."""
+
+_FIRST = "row NOT IN (SELECT row FROM copy)"
+_FATE = ("taken", "claimed", "ambiguous", "named", "witness")
+
+
+def _told_alike(columns: list[str]) -> str:
+    sets = ", ".join(f"{name} = o.{name}" for name in columns)
+    return f"UPDATE record SET {sets} FROM copy JOIN record o ON o.row = copy.first WHERE copy.row = record.row"
 
 
 def value(name: str, kind: RecordKind) -> str:
@@ -65,10 +88,10 @@ def _pairs(takes: Takes, mine: RecordKind, theirs: RecordKind, numbers: dict[str
               {" AND ".join(anyone) or "false"} AS anyone,
               m.ends AS my_end, t.ends AS their_end
             FROM (SELECT *, {timing.my_bucket} AS bucket FROM record
-                  WHERE kind = {numbers[mine.name]} AND bad IS NULL AND moment IS NOT NULL
+                  WHERE kind = {numbers[mine.name]} AND bad IS NULL AND moment IS NOT NULL AND {_FIRST}
                     {"AND NOT claimed" if takes.alone else ""}) m
             JOIN (SELECT *, {timing.their_bucket} AS bucket FROM record
-                  WHERE kind = {numbers[theirs.name]} AND bad IS NULL AND moment IS NOT NULL) t
+                  WHERE kind = {numbers[theirs.name]} AND bad IS NULL AND moment IS NOT NULL AND {_FIRST}) t
               ON {" AND ".join([*same, "m.bucket = t.bucket", timing.within, *fits])}
             {f"QUALIFY {timing.chosen}" if timing.chosen else ""}))
     """

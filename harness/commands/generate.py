@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -14,15 +13,20 @@ from rich.progress import Progress
 
 from backends.errors import Mistake, Mistakes
 from generator.attacks import attacks
+from generator.clock import SECOND
+from generator.native import SOURCES, onboarded
+from generator.plan import Plan
 from generator.world import World
-from generator.write import MICRO, Plan, packed, write, write_register
+from generator.write import write, write_register
+from harness.log_files import check, logs, new_file, packing
+from harness.paths import Root
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+FORMS = ".jsonl, .jsonl.gz, .jsonl.zst or .parquet"
 
 
 @click.command(epilog="The same options give the same bytes, on any machine and for any number of shards.")
-@click.option("-o", "--output", default="-", metavar="FILE", help="The log: .jsonl or .jsonl.gz; else standard output.")
+@click.option("-o", "--output", default="-", metavar="FILE", help=f"The log: {FORMS}; else standard output.")
+@click.option("--native", "source", metavar="SOURCE", help=f"As a product logs it: {', '.join(SOURCES)}.")
 @click.option("--events", type=click.IntRange(min=1), default=100_000, show_default=True, help="About how many.")
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
 @click.option("--start", default="2026-10-05T00:00:00Z", show_default=True, help="When the log begins, RFC 3339.")
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
 @click.option("--shards", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
 def command(
     output: str,
+    source: str | None,
     events: int,
     seed: int,
     start: str,
@@ -55,23 +60,29 @@ def command(
         for name, attack in attacks().items():
             click.echo(f"{name:32}{(attack.__doc__ or '').strip()}")
         return
+    check(output, source, labels)
     world = World(seed, people, agent_count, servers)
-    plan = Plan(events, seed, _micros(start), days, _names(wanted), attack_rate, world)
+    pack = packing(output, Root.default().event_schema)
+    plan = Plan(events, seed, _micros(start), days, _names(wanted), attack_rate, world, pack, source)
     if len(plan.names) > plan.chains:
         message = (
             f"{events:,} events hold {plan.chains:,} chains, fewer than {len(plan.names)} attacks; ask for more events"
         )
         raise Mistakes([Mistake("--events", 0, message)])
     if register_out:
-        write_register(world.register, register_out)
+        try:
+            write_register(onboarded(world.register, source) if source else world.register, register_out)
+        except OSError as broken:
+            message = f"the register can't be written there: {broken.strerror}"
+            raise Mistakes([Mistake(str(register_out), 0, message)]) from broken
     with ExitStack() as stack:
-        log = stack.enter_context(_file(output))
-        told = stack.enter_context(_file(str(labels))) if labels else None
+        files = stack.enter_context(logs(output, source, pack))
+        told = stack.enter_context(new_file(str(labels))) if labels else None
         bar = stack.enter_context(
             Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
         )
         task = bar.add_task("writing", total=events)
-        written = write(plan, log, told, shards, lambda count: bar.advance(task, count))
+        written = write(plan, files, told, shards, lambda count: bar.advance(task, count))
     click.echo(f"{written.events:,} events, {written.attacks:,} attacked chains", err=True)
 
 
@@ -91,28 +102,4 @@ def _micros(start: str) -> int:
         moment = datetime.fromisoformat(start)
     except ValueError:
         raise Mistakes([Mistake("--start", 0, f"{start!r} is no time; write 2026-10-05T00:00:00Z")]) from None
-    return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()) * MICRO
-
-
-@contextmanager
-def _file(name: str) -> Iterator[IO[bytes]]:
-    """A file that replaces another only when it is whole; ``-`` is standard output."""
-    if name == "-":
-        yield sys.stdout.buffer
-        return
-    path = Path(name)
-    if not path.parent.is_dir():
-        raise Mistakes([Mistake(name, 0, f"there is no folder {path.parent}; make it first")])
-    beside = path.with_name(path.name + ".new")
-    try:
-        with beside.open("wb") as stream:
-            if path.suffix == ".gz":
-                with packed(stream) as zipped:
-                    yield zipped  # type: ignore[misc]
-            else:
-                yield stream
-        beside.replace(path)
-    except OSError as broken:
-        raise Mistakes([Mistake(name, 0, f"it can't be written: {broken.strerror}")]) from broken
-    finally:
-        beside.unlink(missing_ok=True)
+    return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()) * SECOND
