@@ -214,10 +214,10 @@ class SourceMaps(Mapping[str, SourceMap]):
     maps: Mapping[str, SourceMap]
 
     @classmethod
-    def load(cls, folder: Path) -> SourceMaps:
-        """Read and check every ``*.yml`` of a folder.
+    def load(cls, folder: Path, *own: Path) -> SourceMaps:
+        """Read and check every ``*.yml`` of a folder, and of folders of one's own.
 
-        The event schema and the form of a map are looked for in the folder above.
+        The event schema and the form of a map are looked for in the folder above the first.
 
         Raises:
             Mistakes: every mistake of every map, with file and line.
@@ -225,7 +225,12 @@ class SourceMaps(Mapping[str, SourceMap]):
         fields = _leaves(json.loads((folder.parent / "event.schema.json").read_text(encoding="utf-8")))
         form = Form(json.loads((folder.parent / "source-map.schema.json").read_text(encoding="utf-8")))
         found: list[Mistake] = []
-        read = [MarkedYaml.read(path) for path in sorted(folder.glob("*.yml"))]
+        read = [MarkedYaml.read(path) for each in (folder, *own) for path in sorted(each.glob("*.yml"))]
+        found += [
+            Mistake(str(each), 0, "it holds no source map: no file ends in .yml")
+            for each in own
+            if not any(each.glob("*.yml"))
+        ]
         for marked in read:
             found += marked.mistakes or check(marked, form, fields)
         if not found:

@@ -7,7 +7,7 @@ processes writes the same bytes, and a chain costs some twenty microseconds.
 from __future__ import annotations
 
 import re
-from functools import cache, cached_property
+from functools import cache
 from operator import add, itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,19 +19,20 @@ from generator.stories import MICRO, STORIES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from generator.stories import Story
-    from generator.world import Agent, World
+    from generator.story import Story
+    from generator.world import World
 
 CHUNK = 1_000
 """Chains that share one stream of draws."""
 
 KINDS = tuple(STORIES)
-LONGEST = max(len(story.steps) for story in STORIES.values())
-_TIMES = [f"t{at}" for at in range(LONGEST)]
+_TIMES = [f"t{at}" for at in range(max(len(story.steps) for story in STORIES.values()))]
 LIFE = 900 * MICRO
 """How long a token lives."""
+HOUR, DAY = 3600 * MICRO, 86_400 * MICRO
 
-_PLACE = re.compile(r'"\{(\w+)\?\}"|\{(\w+)\}')
+_PLACE = re.compile(r'"\{(\w+)\?\}"|\{(\w+)\}|\{([\w:.-]+(?:\|[\w:.-]+)+)\}')
+"""A number, a text, or one of several words."""
 
 
 class Line(NamedTuple):
@@ -46,16 +47,18 @@ class Template:
 
     def __init__(self, records: list[Mapping[str, Any]]) -> None:
         text = "\n".join(orjson.dumps(record).decode() for record in records)
-        self._values = itemgetter(*(quoted or plain for quoted, plain in _PLACE.findall(text)))
+        places = list(_PLACE.finditer(text))
+        self._values = itemgetter(*(place[1] or place[2] or place[3] for place in places))
+        self.choices = {place[3]: place[3].split("|") for place in places if place[3]}
         self._parts: list[str] = []
         at = 0
-        for place in _PLACE.finditer(text):
+        for place in places:
             self._parts += text[at : place.start()], ""
             at = place.end()
         self._parts.append(text[at:])
 
     def fill(self, values: Mapping[str, str]) -> list[bytes]:
-        """The lines; values are ids and digits, which need no escaping."""
+        """The lines; values are ids and digits, which need no escaping. A choice's value goes by the choice itself."""
         parts = self._parts.copy()
         parts[1::2] = self._values(values)
         return "".join(parts).encode().split(b"\n")
@@ -66,15 +69,19 @@ def _template(kind: str) -> Template:
     return Template([step.record for step in STORIES[kind].steps])
 
 
-_WAITS = np.array(
-    [[step.wait for step in story.steps] + [0] * (LONGEST - len(story.steps)) for story in STORIES.values()]
-).cumsum(axis=1)
-_SKEWS = np.array(
-    [[step.skew for step in story.steps] + [0] * (LONGEST - len(story.steps)) for story in STORIES.values()]
-)
+_LENGTHS = np.array([len(story.steps) for story in STORIES.values()])
+_FIRST = _LENGTHS.cumsum() - _LENGTHS
+_WAITS = np.concatenate([np.cumsum([step.wait for step in story.steps]) for story in STORIES.values()])
+_SKEWS = np.concatenate([[step.skew for step in story.steps] for story in STORIES.values()])
 _DELAYS = {kind: [step.delay for step in story.steps] for kind, story in STORIES.items()}
 _COPIED = {kind for kind, story in STORIES.items() if any(step.copies != 1 for step in story.steps)}
-_SHARES = np.array([story.share for story in STORIES.values()]) / sum(story.share for story in STORIES.values())
+_SHARES = {
+    own: np.array([0 if story.own_source and not own else story.share for story in STORIES.values()])
+    for own in (False, True)
+}
+_LINES = np.array([sum(step.copies for step in story.steps) for story in STORIES.values()])
+EVENTS_A_CHAIN = {own: float((shares * _LINES).sum() / shares.sum()) for own, shares in _SHARES.items()}
+"""By whether the logs of `OWN_SOURCES` are kept."""
 
 
 class Chunk:
@@ -98,20 +105,23 @@ class Chunk:
         rng = np.random.default_rng([seed, number])
         share = (self.first + np.arange(size) + rng.random(size)) / count
         begins = (start + _working_time(share, days)).astype(np.int64)
-        drawn = rng.choice(len(KINDS), size, p=_SHARES)
+        drawn = rng.choice(len(KINDS), size, p=_SHARES[world.own_sources] / _SHARES[world.own_sources].sum())
         for chain, kind in kinds.items():
             drawn[chain - self.first] = KINDS.index(kind)
-        times = begins[:, None] + rng.integers(200_000, 3 * MICRO, size=(size, LONGEST)).cumsum(axis=1) + _WAITS[drawn]
-        self._times = times.tolist()
-        self._texts = _texts(times + _SKEWS[drawn])
-        self._begins = _texts(np.stack([begins, begins + LIFE, times[:, -1] - LIFE, times[:, -1] + LIFE], axis=1))
+        lengths = _LENGTHS[drawn]
+        ends = lengths.cumsum()
+        self._ends: list[int] = ends.tolist()
+        at = np.arange(ends[-1]) - np.repeat(ends - lengths - _FIRST[drawn], lengths)
+        pace = rng.integers(200_000, 3 * MICRO, size=ends[-1]).cumsum()
+        before = np.concatenate([[0], pace])[ends - lengths]
+        times = np.repeat(begins - before, lengths) + pace + _WAITS[at]
+        last = times[ends - 1]
+        self._times: list[int] = times.tolist()
+        self._texts = _texts(times + _SKEWS[at])
+        around = [begins, begins + LIFE, last - LIFE, last + LIFE, begins - HOUR, begins + 8 * HOUR, begins + 30 * DAY]
+        self._around = list(zip(*map(_texts, around), strict=True))
         self._kinds = drawn.tolist()
-        self._draws = rng.integers(1 << 30, size=(size, 9)).tolist()
-
-    @cached_property
-    def _agents(self) -> dict[bool, tuple[Agent, ...]]:
-        agents = self.world.agents
-        return {mode: tuple(a for a in agents if (a.mode == "scheduled") == mode) or agents for mode in (True, False)}
+        self._draws = rng.integers(1 << 30, size=(size, 10)).tolist()
 
     def kind(self, place: int) -> str:
         """The kind of a chain."""
@@ -122,25 +132,34 @@ class Chunk:
         """The lines of one chain, as its records are written."""
         kind = self.kind(place)
         story = STORIES[kind]
-        lines = _template(kind).fill(self._values(place, story))
-        found = list(map(Line, map(add, self._times[place], _DELAYS[kind]), lines))
+        template, end = _template(kind), self._ends[place]
+        span = slice(end - len(story.steps), end)
+        values = self._values(place, story, self._texts[span])
+        if template.choices:
+            drawn = self._draws[place][9]
+            values |= {choice: words[drawn % len(words)] for choice, words in template.choices.items()}
+        found = list(map(Line, map(add, self._times[span], _DELAYS[kind]), template.fill(values)))
         if kind not in _COPIED:
             return found
         return [line for line, step in zip(found, story.steps, strict=True) for _ in range(step.copies)]
 
-    def _values(self, place: int, story: Story) -> dict[str, str]:
+    def _values(self, place: int, story: Story, times: list[str]) -> dict[str, str]:
         world, number = self.world, self.first + place
-        who, agent_at, server_at, tool_at, second_at, tool2_at, length, other, network = self._draws[place]
-        person, stranger = world.people[who % len(world.people)], world.people[other % len(world.people)]
-        agents = self._agents[story.scheduled]
+        who, agent_at, server_at, tool_at, second_at, tool2_at, length, other, network, _ = self._draws[place]
+        if story.agents == "preauthorized":
+            # one person after the other, by one agent after the other: what was allowed once is asked about rarely
+            who, agent_at = number, number // len(world.people)
+        people = world.people
+        person, stranger = people[who % len(people)], people[other % len(people)]
+        agents = world.agents_of(story.agents)
         agent, agent2 = agents[agent_at % len(agents)], agents[(agent_at + 1) % len(agents)]
         servers = world.servers_of(story.servers)
         server = servers[server_at % len(servers)]
-        server2 = world.servers[(server.number + 1 + second_at) % len(world.servers)]
+        server2 = world.servers[(server.number + 1 + second_at % max(1, len(world.servers) - 1)) % len(world.servers)]
         tools = server.tools if story.writes is None else server.tools_that(writes=story.writes)
         tool, tools2 = tools[tool_at % len(tools)], server2.tools_that(writes=False)
         tool2 = tools2[tool2_at % len(tools2)]
-        issued, expires, late, later = self._begins[place]
+        issued, expires, late, later, stale, shift, distant = self._around[place]
         chain = f"{self.seed}-{number:08d}"
         return {
             "id": chain,
@@ -158,6 +177,7 @@ class Chunk:
             "user": person.id,
             "user_name": person.name,
             "email": person.email,
+            "other": stranger.id,
             "other_name": stranger.name,
             "other_email": stranger.email,
             "ip": f"10.{who % 200}.{network >> 8 & 255}.{network & 255}",
@@ -180,14 +200,18 @@ class Chunk:
             "expires": expires,
             "late": late,
             "later": later,
-            **dict(zip(_TIMES, self._texts[place], strict=True)),
+            "stale": stale,
+            "shift": shift,
+            "distant": distant,
+            **{f"p{turn}": people[(who + turn + 1) % len(people)].id for turn in range(story.people)},
+            **dict(zip(_TIMES, times, strict=False)),
         }
 
 
-def _texts(micros: np.ndarray[Any, np.dtype[np.int64]]) -> list[list[str]]:
+def _texts(micros: np.ndarray[Any, np.dtype[np.int64]]) -> list[str]:
     """RFC 3339 in UTC, without a call into the locale or the time zone."""
     texts = np.datetime_as_string(micros.astype("datetime64[us]"), unit="us")
-    return [[f"{text}Z" for text in row] for row in texts.tolist()]
+    return [f"{text}Z" for text in texts.tolist()]
 
 
 def _working_time(share: np.ndarray[Any, np.dtype[np.float64]], days: float) -> np.ndarray[Any, np.dtype[np.float64]]:

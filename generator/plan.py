@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from generator.chains import CHUNK
+from generator.chains import CHUNK, EVENTS_A_CHAIN
 from generator.pack import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from generator.world import World
-
-EVENTS_A_CHAIN = 6.4
-"""Measured over a million honest events; how many chains a wanted number of events takes."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ class Plan:
     @property
     def chains(self) -> int:
         """Chains of the whole log."""
-        return max(1, round(self.events / EVENTS_A_CHAIN))
+        return max(1, round(self.events / EVENTS_A_CHAIN[self.world.own_sources]))
 
     @property
     def chunks(self) -> int:

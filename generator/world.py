@@ -32,6 +32,19 @@ LAPSED: Row = {
 }
 """A server that was reviewed once, whose approval ran out, and that honest work leaves alone."""
 
+KEYED: Row = {
+    "name": "print-mcp",
+    "uri": f"https://print-mcp.{DOMAIN}/mcp",
+    "party": "first",
+    "approval": "approved",
+    "review_expires": "2030-01-01T00:00:00Z",
+    "exposure": "internal",
+}
+"""An old server that knows one static key; everybody knows that it does."""
+
+OTHER_ISSUER = "https://login.vendor.example"
+"""Where people have a second account each, which the register links."""
+
 
 @dataclass(frozen=True)
 class Person:
@@ -77,6 +90,11 @@ class Server:
     def _by_effect(self) -> dict[bool, tuple[Tool, ...]]:
         return {writes: tuple(t for t in self.tools if (t.risk != "read") == writes) for writes in (True, False)}
 
+    @property
+    def cleared(self) -> bool:
+        """Whether a vendor's server may be shown restricted data: every other one may."""
+        return self.number % 8 == 7  # noqa: PLR2004
+
     def tools_that(self, *, writes: bool) -> tuple[Tool, ...]:
         """Its tools that change something, or those that only read."""
         return self._by_effect[writes]
@@ -100,12 +118,14 @@ class World:
     Attributes:
         seed: two worlds of one seed and size are the same.
         people_count, agent_count, server_count: sizes, one or more each.
+        own_sources: whether it also keeps the logs of `generator.story.OWN_SOURCES`.
     """
 
     seed: int = 1
     people_count: int = 500
     agent_count: int = 40
     server_count: int = 16
+    own_sources: bool = False
 
     @cached_property
     def people(self) -> tuple[Person, ...]:
@@ -139,12 +159,28 @@ class World:
         )
 
     @cached_property
+    def _by_use(self) -> dict[str, tuple[Agent, ...]]:
+        interactive = tuple(agent for agent in self.agents if agent.mode == "interactive")
+        few = max(1, len(interactive) // 8)
+        by = {
+            "scheduled": tuple(agent for agent in self.agents if agent.mode == "scheduled"),
+            "preauthorized": interactive[:few],
+            "interactive": interactive[few:],
+        }
+        return {use: some or self.agents for use, some in by.items()}
+
+    def agents_of(self, use: str) -> tuple[Agent, ...]:
+        """Agents that a schedule starts, or people do; of these a few work under grants that were given beforehand."""
+        return self._by_use[use]
+
+    @cached_property
     def _by_party(self) -> dict[str, tuple[Server, ...]]:
         by = {party: tuple(s for s in self.servers if s.party == party) for party in ("first", "third")}
+        by["cleared"] = tuple(s for s in by["third"] if s.cleared)
         return {"any": self.servers, **{party: some or self.servers for party, some in by.items()}}
 
     def servers_of(self, party: str) -> tuple[Server, ...]:
-        """Servers of a party: first, third or any; of any where there is none."""
+        """Servers of a party: first, third, third and cleared for restricted data, or any; any where there is none."""
         return self._by_party[party]
 
     @cached_property
@@ -175,11 +211,11 @@ class World:
                     "exposure": "internal",
                     "tools_offered": [tool.name for tool in server.tools],
                     "min_protocol": "2025-06-18",
-                    "regions": ["*=eu-central-1,eu-west-1"],
+                    "regions": ["*=eu-central-1,eu-west-1"] + ["restricted=eu-central-1"] * server.cleared,
                 }
                 for server in self.servers
             ]
-            + [LAPSED],
+            + [LAPSED, KEYED],
             "tools": [
                 {
                     "server": server.name,
@@ -201,13 +237,19 @@ class World:
                 for tool in {tool.scope: tool for tool in tools.values()}.values()
             ],
             "people": [
-                {"person": person.id, "issuer": ISSUER, "id": person.id, "email": person.email, "name": person.name}
+                {"person": person.id, "issuer": issuer, "id": account, "email": person.email, "name": person.name}
                 for person in self.people
+                for issuer, account in ((ISSUER, person.id), (OTHER_ISSUER, f"v-{person.id}"))
             ],
             "clients": [
                 {"id": agent.client, "kind": "agent", "agent": agent.id, "trusted": True} for agent in self.agents
             ]
-            + [{"id": f"batch-{system}", "kind": "workload", "trusted": True} for system in SYSTEMS],
+            + [
+                {"id": f"{name}-{system}", "kind": kind, "trusted": True}
+                for name, kind in (("batch", "workload"), ("platform", "system"))
+                for system in SYSTEMS
+            ]
+            + [{"id": "portal", "kind": "human", "trusted": True}],
             "networks": [{"cidr": "10.0.0.0/8", "name": "office"}],
             "coverage": [
                 {"agent": agent.id, "stages": ["prompt", "decision", "token", "tool_call", "tool_response", "access"]}

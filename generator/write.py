@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import orjson
 
+from generator.story import OWN_SOURCES
 from generator.tell import Told, tell
 
 if TYPE_CHECKING:
@@ -138,3 +139,10 @@ def _cell(value: Any) -> str:
     if isinstance(value, list):
         return "|".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def write_sources(folder: Path) -> None:
+    """The source maps of `generator.story.OWN_SOURCES`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in OWN_SOURCES:
+        (folder / f"{name}.yml").write_bytes((Path(__file__).parent / "sources" / f"{name}.yml").read_bytes())

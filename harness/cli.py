@@ -16,6 +16,7 @@ COMMANDS = {
     "explain": "say what a rule or a finding means, or why a rule does not fire",
     "test": "prove rules and filters, also your own, by their cases and variants",
     "generate": "write synthetic logs with labelled attacks",
+    "quality": "measure every rule on labelled and benign logs, and write the page on it",
     "reference": "write the generated reference pages, or check that they are fresh",
 }
 

@@ -43,6 +43,7 @@ class ScanOptions:
             resolved before.
         root: where rules and schemas lie.
         source: name of a source map for every log; None: detect it, file by file.
+        sources: folders of source maps beside the pack's.
         rules: selectors (stem, number, glob of stems, id or path), and folders of rules; empty: all rules of the pack.
         filters: folders of Sigma filters that are laid over the rules.
         levels: levels to judge; empty: all.
@@ -62,6 +63,7 @@ class ScanOptions:
     logs: tuple[str, ...]
     root: Root
     source: str | None = None
+    sources: tuple[Path, ...] = ()
     rules: tuple[str, ...] = ()
     filters: tuple[Path, ...] = ()
     levels: tuple[str, ...] = ()

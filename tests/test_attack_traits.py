@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import orjson
 import pytest
-from test_generator import FINDS
 
 from backends.sources import SourceMaps
 from backends.vocabulary import Vocabulary
@@ -19,6 +18,7 @@ from generator.tell import BENT
 from generator.world import World
 from harness.isolation import APART, moved, own_keys
 from harness.judging import duckdb
+from harness.meant import MEANT
 from harness.pairing import paired
 from harness.paths import Root
 from harness.ruleset import load_rules
@@ -120,7 +120,7 @@ def fires() -> dict[tuple[str, frozenset[str]], bool]:
     for (key, _), place in zip(todo, places, strict=True):
         facts = [verdicts.events[at] for at in place]
         assert None not in facts, key
-        subject = SUBJECTS[FINDS[key[0]]]
+        subject = SUBJECTS[MEANT[key[0]]]
         if subject.of_chains:
             facts = [verdicts.chains[each] for each in dict.fromkeys(f["chain.id"] for f in facts if f)]
         found[key] = any(subject.verdicts(facts))

@@ -97,6 +97,8 @@ class Story:
                 stage = event["chain"]["stage"]
                 says = native(self.source).says[stage]
                 values = {name: value for name, value in flat(event) if name in says}
+                if stage == "tool_call" and made[place].refused and "event.outcome" in says:
+                    values["event.outcome"] = "failure"
                 known = {**values, "chain.stage": stage, "event.dataset": self.source} | told
                 yield {name: value for name, value in known.items() if value is not None}
 
@@ -130,11 +132,16 @@ def nested(record: Mapping[str, Any]) -> Event:
 def by_contextforge(event: Event, call: Call | None, chain: Sequence[Event]) -> dict[str, Any] | None:
     who = {"user.id": person(event), "user.email": person(event)}
     if event["chain"]["stage"] == "decision":
-        if at(event, "mcp.tool.decision_source") != "policy" or (call and bypasses(call.event)):
+        if (
+            at(event, "mcp.tool.decision") == "ask"
+            or at(event, "mcp.tool.decision_source") != "policy"
+            or (call and bypasses(call.event))
+        ):
             return None
         # the check has no correlation id: its request is the one of the same asker at this time, if there is just one
         when = micros(event["@timestamp"])
         apart = call is not None and not call.denied and (call.refused or asker(event) != asker(call.event))
+        apart |= person(event) is None
         amid = any(
             (call is None or one.place != call.place)
             and not one.denied
@@ -184,7 +191,7 @@ def by_mcp_otel(event: Event, call: Call | None, _chain: Sequence[Event]) -> dic
 
 def by_claude_code(event: Event, call: Call | None, _chain: Sequence[Event]) -> dict[str, Any] | None:
     stage = event["chain"]["stage"]
-    if stage not in {"prompt", "decision", "tool_call"}:
+    if stage not in {"prompt", "decision", "tool_call"} or at(event, "mcp.tool.decision") == "ask":
         return None
     when = micros(event["@timestamp"])
     if stage == "tool_call":
@@ -195,7 +202,8 @@ def by_claude_code(event: Event, call: Call | None, _chain: Sequence[Event]) -> 
     source = {"policy": "config"}.get(at(event, "mcp.tool.decision_source"), at(event, "mcp.tool.decision_source"))
     return {
         "@timestamp": rfc3339(when // 1000 * 1000),
-        "user.id": at(event, "user.id") or at(event, "user.effective.id"),
+        "user.id": at(event, "user.id") or at(event, "user.effective.id") or at(event, "user.email"),
+        "gen_ai.agent.id": at(event, "gen_ai.agent.id") or "claude-code",
         **({"chain.prompt.origin": origin} if stage == "prompt" else {}),
         **({"mcp.tool.decision_source": source} if stage == "decision" else {}),
         **({} if at(event, "trace.id") else {"span.id": None, "span.parent_id": None}),  # a span is one of a trace

@@ -91,11 +91,16 @@ def _node(node: Any, vocabulary: Vocabulary, unknown: frozenset[str], *, assume:
     if isinstance(node, ConditionFieldEqualsValueExpression):
         if unknown & {node.field, getattr(node.value, "field", node.field)}:
             return "true" if assume else "false"
-        return _atom(node.field, node.value, vocabulary)
+        return atom(node.field, node.value, vocabulary)
     raise Inexpressible(f"{type(node).__name__.removeprefix('Condition')} has no field; name the field to search")
 
 
-def _atom(name: str, value: Any, vocabulary: Vocabulary) -> str:
+def atom(name: str, value: Any, vocabulary: Vocabulary) -> str:
+    """One test of one field: a SQL boolean, never NULL.
+
+    Raises:
+        Inexpressible: DuckDB can't say it.
+    """
     field = vocabulary.fields.get(name)
     if field is None:
         raise Inexpressible(f"the field {name!r} is not in the schema")

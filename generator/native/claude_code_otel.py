@@ -13,7 +13,7 @@ import orjson
 
 from generator.clock import micros, rfc3339
 from generator.native import Native, Record, at, digits
-from generator.native.course import calls, lone_decisions, stage
+from generator.native.course import calls, lone_decisions, refused, stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -104,7 +104,7 @@ def _result(call: Call, events: Sequence[Event]) -> Told:
     arguments = at(event, "gen_ai.tool.call.arguments")
     values = {
         **_tool(event),
-        "success": "false" if at(event, "event.outcome") == "failure" else "true",
+        "success": "false" if at(event, "event.outcome") == "failure" or refused(event) else "true",
         "duration_ms": str((call.ends - call.begins) // 1000),
         "error_type": at(event, "error.type"),
         "decision_source": _source(events[call.decision]) if call.decision is not None else "config",

@@ -40,7 +40,7 @@ class Call(NamedTuple):
     @property
     def refused(self) -> bool:
         """Whether the server let its token not in: 401 or 403."""
-        return at(self.event, "http.response.status_code") in {401, 403}
+        return refused(self.event)
 
 
 def calls(events: Sequence[Event]) -> list[Call]:
@@ -48,9 +48,7 @@ def calls(events: Sequence[Event]) -> list[Call]:
     answers = [event for event in events if stage(event) == "tool_response"]
     by_span = {at(answer, "span.parent_id"): answer for answer in reversed(answers)}
     by_id = {at(answer, "gen_ai.tool.call.id"): answer for answer in reversed(answers)}
-    decisions = {
-        at(event, "gen_ai.tool.call.id"): place for place, event in enumerate(events) if stage(event) == "decision"
-    }
+    decisions = {at(event, "gen_ai.tool.call.id"): place for place, event in enumerate(events) if _answered(event)}
     found, seen = [], set()
     for place, event in enumerate(events):
         if stage(event) != "tool_call":
@@ -76,7 +74,17 @@ def stage(event: Event) -> str:
     return found
 
 
+def refused(event: Event) -> bool:
+    """Whether a server let the token of a call not in."""
+    return at(event, "http.response.status_code") in {401, 403}
+
+
 def lone_decisions(events: Sequence[Event], made: Sequence[Call]) -> list[tuple[int, Event]]:
     """Decisions on no call of the chain, with their places."""
     taken = {call.decision for call in made}
-    return [(at, event) for at, event in enumerate(events) if stage(event) == "decision" and at not in taken]
+    return [(place, event) for place, event in enumerate(events) if _answered(event) and place not in taken]
+
+
+def _answered(event: Event) -> bool:
+    """A decision that was made: products log the answer, not the question."""
+    return stage(event) == "decision" and at(event, "mcp.tool.decision") != "ask"

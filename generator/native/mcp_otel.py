@@ -12,7 +12,7 @@ import orjson
 
 from generator.clock import rfc3339
 from generator.native import Native, Record, at, digits
-from generator.native.course import Call, calls
+from generator.native.course import Call, calls, refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -128,7 +128,7 @@ def _span(
 
 
 def _status(event: Event) -> dict[str, str]:
-    if at(event, "event.outcome") != "failure":
+    if at(event, "event.outcome") != "failure" and not refused(event):
         return {"status_code": "UNSET"}
     return {"status_code": "ERROR", "description": at(event, "error.type") or "Server returned an error response"}
 

@@ -17,7 +17,7 @@ from generator.clock import SECOND
 from generator.native import SOURCES, onboarded
 from generator.plan import Plan
 from generator.world import World
-from generator.write import write, write_register
+from generator.write import write, write_register, write_sources
 from harness.log_files import check, logs, new_file, packing
 from harness.paths import Root
 
@@ -38,6 +38,11 @@ FORMS = ".jsonl, .jsonl.gz, .jsonl.zst or .parquet"
 @click.option("--servers", type=click.IntRange(min=1), default=16, show_default=True)
 @click.option("--labels", type=click.Path(path_type=Path, dir_okay=False), help="What was attacked, a chain a line.")
 @click.option("--register-out", type=click.Path(path_type=Path, file_okay=False), help="The register, as CSV files.")
+@click.option(
+    "--sources-out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Tell also of two logs that can never say something, and write their source maps here.",
+)
 @click.option("--shards", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
 def command(
     output: str,
@@ -53,6 +58,7 @@ def command(
     servers: int,
     labels: Path | None,
     register_out: Path | None,
+    sources_out: Path | None,
     shards: int,
 ) -> None:
     """Write synthetic logs in the project's schema: honest chains over all stages, and labelled attacks."""
@@ -61,7 +67,7 @@ def command(
             click.echo(f"{name:32}{(attack.__doc__ or '').strip()}")
         return
     check(output, source, labels)
-    world = World(seed, people, agent_count, servers)
+    world = World(seed, people, agent_count, servers, own_sources=sources_out is not None)
     pack = packing(output, Root.default().event_schema)
     plan = Plan(events, seed, _micros(start), days, _names(wanted), attack_rate, world, pack, source)
     if len(plan.names) > plan.chains:
@@ -75,6 +81,12 @@ def command(
         except OSError as broken:
             message = f"the register can't be written there: {broken.strerror}"
             raise Mistakes([Mistake(str(register_out), 0, message)]) from broken
+    if sources_out:
+        try:
+            write_sources(sources_out)
+        except OSError as broken:
+            message = f"the source maps can't be written there: {broken.strerror}"
+            raise Mistakes([Mistake(str(sources_out), 0, message)]) from broken
     with ExitStack() as stack:
         files = stack.enter_context(logs(output, source, pack))
         told = stack.enter_context(new_file(str(labels))) if labels else None

@@ -46,6 +46,7 @@ _LONGEST = timedelta(days=3660)
 )
 @click.argument("logs", nargs=-1, required=True, metavar="LOG…")
 @click.option("--source", metavar="NAME", help="Source map of every log; otherwise each file's is detected.")
+@click.option("--sources", multiple=True, type=click.Path(path_type=Path), help="Folder of your source maps.")
 @click.option("--rules", "selectors", multiple=True, metavar="RULE", help="Stem, number, id, glob, or your folder.")
 @click.option("--filters", multiple=True, type=click.Path(path_type=Path), help="Folder of your Sigma filters.")
 @click.option("--level", "levels", multiple=True, metavar="LEVEL", help="Only rules of this level.")
@@ -71,6 +72,7 @@ def command(
     logs: tuple[str, ...],
     source: str | None,
     selectors: tuple[str, ...],
+    sources: tuple[Path, ...],
     filters: tuple[Path, ...],
     levels: tuple[str, ...],
     chapters: tuple[str, ...],
@@ -105,6 +107,7 @@ def command(
         root=wrong.or_none(Root.at, root) or Root.default(),
         source=source,
         rules=selectors,
+        sources=sources,
         filters=filters,
         levels=levels,
         chapters=chapters,
@@ -160,7 +163,8 @@ class _Wrong:
         from harness.own import chosen  # noqa: PLC0415
 
         self.or_none(chosen, options.root, options.rules, options.levels, options.chapters, options.filters)
-        maps = self.or_none(SourceMaps.load, options.root.sources) if options.source else None
+        known = options.source or options.sources
+        maps = self.or_none(SourceMaps.load, options.root.sources, *options.sources) if known else None
         if maps and options.source:
             self.or_none(known_source, options.source, maps)
         if options.register:
