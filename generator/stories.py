@@ -13,6 +13,7 @@ from generator.story import (
     NOBODY,
     REFUSED,
     SERVICE,
+    Record,
     Step,
     Story,
     every,
@@ -24,6 +25,22 @@ from generator.story import (
 __all__ = ["MICRO", "STORIES", "Story"]
 
 _READ = ["{system}.{resource_type}.read"]
+_CONTACT_SCOPE = ["{system}.contact.write"]
+_CONTACT: dict[str, Record] = {
+    "decision": {"gen_ai.tool.name": "create_contact"},
+    "token": dict.fromkeys(("oauth.scope.requested", "oauth.scope.granted"), _CONTACT_SCOPE),
+    "tool_call": {
+        "gen_ai.tool.name": "create_contact",
+        "gen_ai.tool.call.arguments": '{"name":"{other_name}","email":"{other_email}"}',
+        **dict.fromkeys(("oauth.scope.presented", "oauth.scope.required"), _CONTACT_SCOPE),
+    },
+    "access": {
+        **dict.fromkeys(("oauth.scope.presented", "oauth.scope.required"), _CONTACT_SCOPE),
+        **dict.fromkeys(("chain.operation", "event.code"), "write"),
+        "chain.resource.type": "contact",
+    },
+    "tool_response": {"gen_ai.tool.name": "create_contact"},
+}
 _SECOND = {
     "trace.id": "{trace2}",
     "gen_ai.tool.call.id": "call-{id}-1",
@@ -141,10 +158,6 @@ def _stories() -> dict[str, Story]:
     plain = work
     api = {"oauth": None, "mcp.server.auth": "mtls"}
     vendor = {"mcp.server.exposure": "internet"}
-    contact = {
-        "gen_ai.tool.name": "create_contact",
-        "gen_ai.tool.call.arguments": '{"name":"{other_name}","email":"{other_email}"}',
-    }
     no_act = {"oauth.act": None, "oauth.delegation.type": "on_behalf_of"}
     bearer = {**no_act, "oauth.grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer"}
     jag = {**no_act, "oauth.delegation.type": None, "oauth.token.type": "id_jag"}
@@ -203,9 +216,7 @@ def _stories() -> dict[str, Story]:
         "vendor": Story(
             2, told(*plain(**dict.fromkeys(("decision", "tool_call", "tool_response"), vendor))), servers="third"
         ),
-        "contact created": Story(
-            1, told(*plain(tool_call=contact, decision={"gen_ai.tool.name": "create_contact"})), writes=True
-        ),
+        "contact created": Story(1, told(*plain(**_CONTACT)), writes=True),
         "on behalf of": Story(1, told(*plain(token=bearer))),
         "identity assertion": Story(1, told(*plain(token=jag))),
         "workload": Story(1, _workload(), writes=True),
