@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from generator.write import Out
 
 STANDARD_OUTPUT = "-"
-PACKED = {".jsonl": plain, ".jsonl.gz": gzipped, ".jsonl.zst": zstd}
+PACKED = {".jsonl": plain, ".gz": gzipped, ".zst": zstd}
 PARQUET = ".parquet"
 
 
@@ -34,12 +34,18 @@ def check(output: str, source: str | None, labels: Path | None) -> None:
         wrong.append(Mistake(source, 0, f"no product's logs are written by this name; there are {', '.join(SOURCES)}"))
     else:
         wrong += [Mistake(output, 0, said) for said in [_against(output, source)] if said]
-    if labels and output != STANDARD_OUTPUT and labels.absolute() == Path(output).absolute():
+    if labels and labels.absolute() in _written(output, source):
         wrong.append(Mistake(output, 0, "log and labels need a file each"))
     if labels and (said := _no_folder(labels)):
         wrong.append(Mistake(str(labels), 0, said))
     if wrong:
         raise Mistakes(wrong)
+
+
+def _written(output: str, source: str | None) -> set[Path]:
+    """The paths of the log's files."""
+    names = native(source).files if source in SOURCES else ()
+    return set() if output == STANDARD_OUTPUT else {Path(output).absolute() / name for name in names or ("",)}
 
 
 def _against(output: str, source: str | None) -> str:
@@ -69,8 +75,10 @@ def _no_folder(path: Path) -> str:
     return "" if path.parent.is_dir() else f"there is no folder {path.parent}; make it first"
 
 
-def packing(output: str, event_schema: Path) -> Callable[[bytes], bytes]:
-    """What makes of a chunk's lines what the log's file is given."""
+def packing(output: str, source: str | None, event_schema: Path) -> Callable[[bytes], bytes]:
+    """What makes of a chunk's lines what the log's file is given; the files of a folder are plain."""
+    if source and native(source).files:
+        return plain
     if output.endswith(PARQUET):
         from generator.parquet import Rows, schema  # noqa: PLC0415 - it takes a moment, and few logs need it
 

@@ -379,6 +379,14 @@ MISTAKES = {
     "a product's log as Parquet": (("x.parquet", "--native", "mcp_otel"), "logs lines, and none of them as Parquet"),
     "tables on standard output": (("-", "--native", "contextforge"), "name a folder for them with -o"),
     "log and labels in one file": (("x.jsonl", "--labels", "x.jsonl"), "need a file each"),
+    "labels over a table": (
+        (".", "--native", "contextforge", "--labels", "token_usage_logs.jsonl"),
+        "need a file each",
+    ),
+    "a log that begins too late": (("x.jsonl", "--start", "9999-12-31T00:00:00Z"), "between the years 1970 and 9999"),
+    "a log that begins too early": (("x.jsonl", "--start", "1969-12-31T00:00:00Z"), "between the years 1970 and 9999"),
+    "a log that never ends": (("x.jsonl", "--days", "inf"), "between the years 1970 and 9999"),
+    "days that are no number": (("x.jsonl", "--days", "nan"), "between the years 1970 and 9999"),
 }
 
 

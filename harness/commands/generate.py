@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from backends.errors import Mistake, Mistakes
 from generator.attacks import attacks
-from generator.clock import SECOND
+from generator.clock import SECOND, micros
 from generator.native import SOURCES, onboarded
 from generator.plan import Plan
 from generator.world import World
@@ -21,11 +21,18 @@ from generator.write import write, write_register, write_sources
 from harness.log_files import check, logs, new_file, packing
 from harness.paths import Root
 
-FORMS = ".jsonl, .jsonl.gz, .jsonl.zst or .parquet"
+FORMS = ".jsonl, .gz, .zst or .parquet"
+LAST = micros("9999-12-31T00:00:00Z")
+"""Years of five digits are no RFC 3339; the last records of a log may come hours after its end."""
 
 
 @click.command(epilog="The same options give the same bytes, on any machine and for any number of shards.")
-@click.option("-o", "--output", default="-", metavar="FILE", help=f"The log: {FORMS}; else standard output.")
+@click.option(
+    *("-o", "--output"),
+    default="-",
+    metavar="FILE",
+    help=f"The log: {FORMS}; - is standard output. A folder where a product has several files.",
+)
 @click.option("--native", "source", metavar="SOURCE", help=f"As a product logs it: {', '.join(SOURCES)}.")
 @click.option("--events", type=click.IntRange(min=1), default=100_000, show_default=True, help="About how many.")
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
@@ -61,15 +68,15 @@ def command(
     sources_out: Path | None,
     shards: int,
 ) -> None:
-    """Write synthetic logs in the project's schema: honest chains over all stages, and labelled attacks."""
+    """Write synthetic logs, in the project's schema or as a product would: honest chains, and labelled attacks."""
     if wanted == "list":
         for name, attack in attacks().items():
             click.echo(f"{name:32}{(attack.__doc__ or '').strip()}")
         return
     check(output, source, labels)
     world = World(seed, people, agent_count, servers, own_sources=sources_out is not None)
-    pack = packing(output, Root.default().event_schema)
-    plan = Plan(events, seed, _micros(start), days, _names(wanted), attack_rate, world, pack, source)
+    pack = packing(output, source, Root.default().event_schema)
+    plan = Plan(events, seed, _begin(start, days), days, _names(wanted), attack_rate, world, pack, source)
     if len(plan.names) > plan.chains:
         message = (
             f"{events:,} events hold {plan.chains:,} chains, fewer than {len(plan.names)} attacks; ask for more events"
@@ -109,9 +116,14 @@ def _names(wanted: str) -> tuple[str, ...]:
     return names
 
 
-def _micros(start: str) -> int:
+def _begin(start: str, days: float) -> int:
+    """Microseconds since 1970, of a log that ends before the year 10000."""
     try:
         moment = datetime.fromisoformat(start)
     except ValueError:
         raise Mistakes([Mistake("--start", 0, f"{start!r} is no time; write 2026-10-05T00:00:00Z")]) from None
-    return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()) * SECOND
+    begin = int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()) * SECOND
+    if not (begin >= 0 and begin + days * 86_400 * SECOND < LAST):  # so that days may be no number
+        message = f"a log of {days:g} days from {start} lies not between the years 1970 and 9999"
+        raise Mistakes([Mistake("--start", 0, message)])
+    return begin
