@@ -71,7 +71,7 @@ CATALOGUE: dict[int, tuple[str, str, str, str, set[str]]] = {
     57: ("audit", "medium", "incident", "event", {"correlation"}),
     58: ("audit", "medium", "incident", "event", set()),
     59: ("audit", "high", "incident", "chain", set()),
-    60: ("audit", "high", "incident", "chain", {"tool_call", "access.correlation"}),
+    60: ("audit", "high", "incident", "chain", {"tool_call", "tool_call.correlation", "access.correlation"}),
     65: (
         *("audit", "medium", "incident", "chain"),
         {
