@@ -19,10 +19,12 @@ demo: $(READY)
 	$(BIN)/python -m harness.demo
 
 test: $(READY)
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow"
+	@$(BIN)/python -m harness.engines.needed
+	$(BIN)/pytest -n 2 --dist loadgroup --durations 15 -m "not slow"
 
 test-all: $(READY)
-	$(BIN)/pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m harness.engines.needed
+	$(BIN)/pytest -n 2 --dist loadgroup --durations 15 --timeout 7200
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -89,7 +89,7 @@ def normalise(flat: Mapping[str, Any], vocabulary: Vocabulary, *, derived: bool 
     present = {}
     for name, value in flat.items():
         field = vocabulary.fields[name]
-        if absent(value) or (field.derived and not derived):
+        if absent(value) or (field.derived and not derived) or (name == ARGUMENTS and value == "[]"):
             continue
         present[name] = _many(field, value) if field.array else _one(field, value)
     return present

@@ -10,7 +10,10 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import generate, scan, validate
+from bench import generate, peers, rules, scan, validate
+
+PEERS = 200_000
+"""Events that the peers judge: one of them needs a minute for it."""
 
 
 def main() -> None:
@@ -24,6 +27,8 @@ def main() -> None:
         log, register = Path(folder) / "events.jsonl", Path(folder) / "register"
         tell("scan", scan.measure(log))
         tell("scan with a register", scan.measure(log, register))
+        tell("scan by ten times the rules", rules.measure(log))
+        tell("event rules beside peers", peers.measure(log, min(events, PEERS)))
 
 
 def tell(what: str, figures: dict[str, object]) -> None:

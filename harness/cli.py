@@ -14,8 +14,10 @@ COMMANDS = {
     "validate": "check records against the schema, line by line",
     "rules": "list the rules, or check them with every SigmaHQ validator",
     "explain": "say what a rule or a finding means, or why a rule does not fire",
+    "compile": "write the rules in the language of a SIEM, ready to paste",
     "test": "prove rules and filters, also your own, by their cases and variants",
     "generate": "write synthetic logs with labelled attacks",
+    "matrix": "run every rule on every engine, and write how each stands",
     "quality": "measure every rule on labelled and benign logs, and write the page on it",
     "reference": "write the generated reference pages, or check that they are fresh",
 }

@@ -11,6 +11,7 @@ from sigma.types import SigmaExists, SigmaNull
 
 from backends.correlation import ORDERED
 from backends.duckdb import backend
+from backends.target import Inexpressible
 from harness.case import load
 from harness.taxonomy import title_of
 
@@ -203,5 +204,5 @@ def _told(case: Case) -> Mapping[str, str]:
 def _compiled(rule: Rule, vocabulary: Vocabulary) -> str:
     try:
         return "\n".join(backend.expression(part, vocabulary) for part in rule.parts)
-    except backend.Inexpressible as refused:
+    except Inexpressible as refused:
         return f"not expressible: {refused}"

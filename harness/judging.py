@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from backends.duckdb.target import Sources, judge
 from backends.sources import SourceMaps
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from sigma.rule import SigmaRule
+
+    from backends.correlation import Correlation
     from harness.case import Tables
     from harness.matrix import Judge, Proof, Subject
     from harness.paths import Root
@@ -29,24 +32,26 @@ GRACE = timedelta(minutes=5)
 """How long a chain may still grow after its last record."""
 
 
-def proofs_of(root: Root, folder: Path, selectors: Sequence[str] = ()) -> list[Proof]:
+def proofs_of(root: Root, folder: Path, selectors: Sequence[str] = (), one_in: int = 1) -> list[Proof]:
     """Prove the rules of a folder on the embedded engine.
 
     Args:
         root: where schemas and source maps lie.
         folder: rules with their cases beside them.
         selectors: stems, numbers, ids, file names or globs of stems; none for all.
+        one_in: of so many variants one is executed.
 
     Raises:
         Mistakes: everything that cannot be read.
     """
-    subjects, events, chains = _subjects(root, folder, selectors)
-    return prove(subjects, duckdb(subjects, events, chains, SourceMaps.load(root.sources)), Bases.honest(), events)
+    subjects, events, chains = subjects_of(root, folder, selectors)
+    judge = duckdb(subjects, events, chains, SourceMaps.load(root.sources))
+    return prove(subjects, judge, Bases.honest(), events, one_in=one_in)
 
 
 def survivals_of_pack(root: Root, selectors: Sequence[str] = ()) -> list[Survival]:
     """Weaken every term of the pack's rules; arguments and mistakes as `proofs_of`."""
-    subjects, _, _ = _subjects(root, root.rules, selectors)
+    subjects, _, _ = subjects_of(root, root.rules, selectors)
     every = {stem(path) for path in root.rules.rglob("*.yml")}
     return survivals_of(root, subjects, listed(root.rules / LISTED, root.schemas / "survivors.schema.json", every))
 
@@ -58,7 +63,10 @@ def survivals_of(root: Root, subjects: Sequence[Subject], known: Reasons) -> lis
     return survivals(as_written(subjects, judge, Bases.honest(), events), events, chains, known)
 
 
-def _subjects(root: Root, folder: Path, selectors: Sequence[str]) -> tuple[list[Subject], Vocabulary, Vocabulary]:
+def subjects_of(
+    root: Root, folder: Path, selectors: Sequence[str] = ()
+) -> tuple[list[Subject], Vocabulary, Vocabulary]:
+    """The rules of a folder with their cases, and the fields of events and chains."""
     events, chains = Vocabulary.load(root.event_schema), Vocabulary.load(root.chain_schema)
     rules = load_rules(folder, root.schemas)
     files = {rule.path: rule.judged for rule in rules}
@@ -79,16 +87,36 @@ def duckdb(
         compiled: whether it also judges by the rules; else it gives facts only, in a third of the time.
     """
     rules = {subject.stem: subject.rule for subject in subjects if compiled}
-    never: dict[str, Mapping[str, Sequence[str]]] = {name: source.never for name, source in maps.items()}
-    never |= {name: stages for subject in subjects for case in subject.cases for name, stages in case.never.items()}
-    sources = Sources(
-        never=tuple((name, stage, tuple(what)) for name, stages in never.items() for stage, what in stages.items()),
-        client_ids=tuple((name, key) for name, source in maps.items() for key in sorted(source.client_ids)),
-    )
+    return Embedded(rules, events, chains, sources_of(subjects, maps)).judge
 
-    def judged(records: Sequence[dict[str, Any]], tables: Tables, now: datetime | None) -> Verdicts:
+
+class Embedded:
+    """DuckDB, as `scan` runs it."""
+
+    def __init__(
+        self,
+        rules: Mapping[str, SigmaRule | Correlation],
+        events: Vocabulary,
+        chains: Vocabulary,
+        sources: Sources,
+    ) -> None:
+        self._rules, self._events, self._chains, self._sources = rules, events, chains, sources
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        """Nothing to stop."""
+
+    def judge(self, records: Sequence[dict[str, Any]], tables: Tables, now: datetime | None) -> Verdicts:
+        """Judge one data set with one register; of chains, those that have settled by ``now``."""
         judgement = judge(
-            records, rules=rules, vocabulary=events, chain_vocabulary=chains, register=tables, sources=sources
+            records,
+            rules=self._rules,
+            vocabulary=self._events,
+            chain_vocabulary=self._chains,
+            register=tables,
+            sources=self._sources,
         )
         settled = {
             chain["chain.id"]: chain
@@ -98,4 +126,12 @@ def duckdb(
         hits = {stem: ids & set(settled) for stem, ids in judgement.chain_hits.items()}
         return Verdicts(judgement.events, settled, judgement.event_hits, hits)
 
-    return judged
+
+def sources_of(subjects: Sequence[Subject], maps: SourceMaps) -> Sources:
+    """What the maps say, and the sources that cases make up."""
+    never: dict[str, Mapping[str, Sequence[str]]] = {name: source.never for name, source in maps.items()}
+    never |= {name: stages for subject in subjects for case in subject.cases for name, stages in case.never.items()}
+    return Sources(
+        never=tuple((name, stage, tuple(what)) for name, stages in never.items() for stage, what in stages.items()),
+        client_ids=tuple((name, key) for name, source in maps.items() for key in sorted(source.client_ids)),
+    )

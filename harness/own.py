@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backends.duckdb.backend import Inexpressible
 from backends.duckdb.target import compile_rules
 from backends.errors import Mistake, Mistakes
 from backends.marked_yaml import MarkedYaml
+from backends.target import Inexpressible
 from backends.vocabulary import Vocabulary
 from harness.filter_file import document, narrowed, read_filter, strangers
 from harness.parameters import Parameters

@@ -22,7 +22,7 @@ class Places:
         self._numbers: dict[tuple[int, int], int] = {}
 
     def learn(self, origins: Iterable[Sequence[tuple[int, int]]]) -> None:
-        """Count the lines before all these places together: one read of each file, however many there are."""
+        """Find the numbers of all these places together: one read at most of each file, however many there are."""
         self._count((int(file), int(at)) for places in origins for file, at in places)
 
     def resolve(self, places: Sequence[tuple[int, int]]) -> list[tuple[str, int]]:
@@ -36,10 +36,14 @@ class Places:
         ]
 
     def _count(self, places: Iterable[tuple[int, int]]) -> None:
-        """Line numbers: newlines before an offset, counted once from the start."""
+        """Line numbers: what the scan kept; else newlines before an offset, counted once from the start."""
         wanted: dict[int, set[int]] = {}
         for place in places:
-            if place[0] >= 0 and place not in self._numbers:
+            if place[0] < 0 or place in self._numbers:
+                continue
+            if place in self._engine.numbers:
+                self._numbers[place] = self._engine.numbers[place]
+            else:
                 wanted.setdefault(place[0], set()).add(place[1])
         for file, offsets in wanted.items():
             line, at = 1, 0

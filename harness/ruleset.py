@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from sigma.rule import SigmaRule
 
-from backends.duckdb.backend import fields_read
 from backends.errors import Mistake, Mistakes
+from backends.target import fields_read
 from backends.vocabulary import Vocabulary, closest
 from harness.naming import COUNT, VALUES
 from harness.pairing import PREFIX, cases_beside, stem

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from backends.duckdb.engine import STAGES, Engine, Limits
 from backends.duckdb.lines import BadLine, read_lines
@@ -25,7 +25,7 @@ from harness.own import chosen
 from harness.places import Places
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from backends.duckdb.engine import EventRule
     from backends.duckdb.target import CompiledRules
@@ -39,6 +39,15 @@ MEMBERS_SHOWN = 200
 
 REJECTS_SHOWN = 1000
 """Rejected lines that a report lists; all are counted, and all are kept where a file for them is given."""
+
+
+T = TypeVar("T")
+
+READ_AGAIN = 20_000
+"""Records that are held in full at a time, to be named in findings."""
+
+MEMORY = "800MB"
+"""The engine's limit where none is given: ten million events are scanned within it, and within 1.5 GiB in all."""
 
 
 def scan(options: ScanOptions, progress: Report = lambda _progress: None) -> ScanResult:
@@ -61,7 +70,7 @@ def scan(options: ScanOptions, progress: Report = lambda _progress: None) -> Sca
         compiled = compile_rules({r.stem: r.judged for r in rules}, events, chains, periods)
         grouped = [replace(r, group_by=by_stem[r.name].group_by) if r.reported else r for r in compiled.events]
         sources = sources_of(maps)
-        limits = Limits(int(options.lookback.total_seconds() * 1e6), options.memory or "600MB", options.threads or 2)
+        limits = Limits(int(options.lookback.total_seconds() * 1e6), options.memory or MEMORY, options.threads or 2)
         with Engine(
             events, register.tables, sources.never, sources.client_ids, grouped, compiled.correlations, limits
         ) as engine:
@@ -80,7 +89,7 @@ def scan(options: ScanOptions, progress: Report = lambda _progress: None) -> Sca
                 places = Places(engine, logs.names, carry.names)
                 engine.files.update(logs.by_index)
                 found = _Found(engine, by_stem, grouped, compiled, chains, places, carry, options)
-                findings = led([*found.events(), *found.correlations(), *found.chains()])
+                findings = led(found.findings())
                 blind = blind_spots(engine, maps, list(rules))
                 rejected = _rejected(engine, logs, options)
                 carry.keep(engine, grouped, logs.names, logs.extents)
@@ -96,6 +105,43 @@ def sources_of(maps: SourceMaps) -> Sources:
     )
 
 
+def _portions(things: Sequence[T], size: Callable[[T], int]) -> Iterator[list[T]]:
+    """The things in their order, in lists of about ``READ_AGAIN`` records."""
+    portion: list[T] = []
+    held = 0
+    for thing in things:
+        portion.append(thing)
+        held += size(thing)
+        if held >= READ_AGAIN:
+            yield portion
+            portion, held = [], 0
+    if portion:
+        yield portion
+
+
+@dataclass(frozen=True)
+class _Hit:
+    """Records of one rule, group and period.
+
+    Attributes:
+        stem: the rule.
+        count: its records; ``values``: how many values a correlation counted, else 0.
+        first, last, period: microseconds.
+        rids: the earliest of its records.
+        chain: the chain of all of them, if it is one; ``source``: how the first was placed in it.
+    """
+
+    stem: str
+    count: int
+    values: int
+    first: int
+    last: int
+    rids: Sequence[int]
+    chain: int | None
+    source: str
+    period: int
+
+
 @dataclass
 class _Found:
     """Turns bits into findings: groups in SQL, texts from the second read."""
@@ -109,8 +155,65 @@ class _Found:
     carry: Carry
     options: ScanOptions
 
-    def events(self) -> list[Finding]:
-        """Findings of single-record rules, one a group and period."""
+    def findings(self) -> list[Finding]:
+        """All of them: of single-record rules, of correlations, of chain rules."""
+        hits = [*self._events(), *self._correlations()]
+        of_chains = chain_hits(self.engine, self.compiled.chains, self.compiled.loose, self.carry.judged)
+        fired = sorted({chain for found in of_chains.values() for chain in found})
+        members = self._members(fired)
+        of_one = sorted({hit.chain for hit in hits if hit.chain is not None})
+        carriers = self._carriers(of_one)
+        wanted = {*carriers.values(), *(rid for hit in hits for rid in hit.rids)}.union(*members.values())
+        # what is shown is read again: at once if it is little, else so much at a time as fits into memory
+        little = self.engine.details(wanted) if len(wanted) <= READ_AGAIN else None
+
+        def read(rids: Iterable[int]) -> dict[int, dict[str, Any]]:
+            details = self.engine.details(rids) if little is None else {rid: little[rid] for rid in rids}
+            self.places.learn(record["countersign.places"] for record in details.values())
+            return details
+
+        ids: dict[int, str] = {}
+        for some in _portions(of_one, lambda _chain: 1):
+            details = read([carriers[chain] for chain in some if chain in carriers])
+            named = chain_records(self.engine, some, details, apart=False)
+            ids |= {record["countersign.chain"]: record["chain.id"] for record in named}
+        found = []
+        namer = Namer(self.engine.vocabulary, show_sensitive=self.options.show_sensitive)
+        for portion in _portions(hits, lambda hit: len(hit.rids)):
+            details = read({rid for hit in portion for rid in hit.rids})
+            found += [self._finding(namer, hit, details, ids) for hit in portion]
+        namer = Namer(self.chain_vocabulary, show_sensitive=self.options.show_sensitive)
+        made: dict[tuple[str, int], Finding] = {}
+        stems: dict[int, list[str]] = {}
+        for stem, chains in of_chains.items():
+            for chain in chains:
+                stems.setdefault(chain, []).append(stem)
+        for some in _portions(fired, lambda chain: len(members[chain])):
+            details = read({rid for chain in some for rid in members[chain]})
+            for record in chain_records(self.engine, some, details, apart=False):
+                chain = record.pop("countersign.chain")
+                for stem in stems[chain]:
+                    places = self._places(details, members[chain])
+                    made[stem, chain] = namer.chain_finding(self.rules[stem], record, places, len(members[chain]))
+        return found + [made[stem, chain] for stem, chains in of_chains.items() for chain in chains]
+
+    def _finding(
+        self, namer: Namer, hit: _Hit, details: Mapping[int, Mapping[str, Any]], ids: Mapping[int, str]
+    ) -> Finding:
+        return namer.event_finding(
+            self.rules[hit.stem],
+            [shown(details[rid], self.engine.vocabulary) for rid in hit.rids],
+            self._places(details, hit.rids),
+            count=hit.count,
+            values=hit.values,
+            places_total=hit.count,
+            seen=(rfc3339(hit.first), rfc3339(hit.last)),
+            period=rfc3339(hit.period),
+            chain=(ids[hit.chain], hit.source) if hit.chain is not None and hit.chain in ids else None,
+        )
+
+    def _events(self) -> list[_Hit]:
+        """Hits of single-record rules, one a group and period."""
         run = self.engine.connection.execute
         specs = self.engine.group_specs()
         parts = []
@@ -124,8 +227,8 @@ class _Found:
                 f"FROM judged WHERE (hits{at // 63} >> {at % 63}) & 1 = 1 AND {self.carry.group(rule)}",
             )
         run(
-            "CREATE OR REPLACE TEMP TABLE judged AS SELECT ev.*, placed.chain, placed.source "
-            f"FROM ev LEFT JOIN placed USING (rid) WHERE {self.engine.reported_sql()}",
+            f"CREATE OR REPLACE TEMP TABLE judged AS WITH hit AS (FROM ev WHERE {self.engine.reported_sql()}) "
+            "SELECT hit.*, chain, source FROM hit LEFT JOIN (FROM placed WHERE rid IN (SELECT rid FROM hit)) USING (rid)",
         )
         if not parts:
             return []
@@ -134,27 +237,23 @@ class _Found:
             "min(chain), min_by(source, (ts, identity)), period "
             f"FROM ({' UNION ALL '.join(parts)}) GROUP BY rule, grp, period ORDER BY rule, min(ts), min(identity)",
         ).fetchall()
-        details = self.engine.details(rid for row in rows for rid in row[4])
-        self.places.learn(record["countersign.places"] for record in details.values())
-        one_chain = sorted({row[6] for row in rows if row[5] == 1})
-        ids = self._chain_ids(one_chain)
-        namer = Namer(self.engine.vocabulary, show_sensitive=self.options.show_sensitive)
         return [
-            namer.event_finding(
-                self.rules[self.event_rules[rule].name],
-                [shown(details[rid], self.engine.vocabulary) for rid in rids],
-                self._places(details, rids),
-                count=count,
-                places_total=count,
-                seen=(rfc3339(first), rfc3339(last)),
-                period=rfc3339(period * self.event_rules[rule].period_us),
-                chain=(ids[chain], source) if chains == 1 and chain in ids else None,
+            _Hit(
+                self.event_rules[at].name,
+                count,
+                0,
+                first,
+                last,
+                rids,
+                chain if chains == 1 else None,
+                source,
+                period * self.event_rules[at].period_us,
             )
-            for rule, count, first, last, rids, chains, chain, source, period in rows
+            for at, count, first, last, rids, chains, chain, source, period in rows
         ]
 
-    def correlations(self) -> list[Finding]:
-        """Findings of correlations, one a key and period: the records of every window that fired in it."""
+    def _correlations(self) -> list[_Hit]:
+        """Hits of correlations, one a key and period: the records of every window that fired in it."""
         rows: list[tuple[Any, ...]] = []
         for at, one in enumerate(self.engine.correlations):
             window, period = one.correlation.window_us, one.period_us
@@ -165,45 +264,23 @@ class _Found:
                 "ON fired.key = took.key AND ts BETWEEN since AND until) "
                 f"SELECT {at}, count(DISTINCT held.rid), count(DISTINCT value), min(held.ts), max(held.ts), "
                 f"min_by(held.rid, (held.ts, held.identity), {RECORDS_SHOWN}), count(DISTINCT chain), min(chain), "
-                "min_by(source, (held.ts, held.identity)), period FROM held LEFT JOIN placed ON placed.rid = held.rid "
+                "min_by(source, (held.ts, held.identity)), period FROM held "
+                "LEFT JOIN (FROM placed WHERE rid IN (SELECT rid FROM held)) placed ON placed.rid = held.rid "
                 "GROUP BY held.key, period ORDER BY min(held.ts), min(held.identity)",
             ).fetchall()
-        details = self.engine.details(rid for row in rows for rid in row[5])
-        self.places.learn(record["countersign.places"] for record in details.values())
-        ids = self._chain_ids(sorted({row[7] for row in rows if row[6] == 1}))
-        namer = Namer(self.engine.vocabulary, show_sensitive=self.options.show_sensitive)
         return [
-            namer.event_finding(
-                self.rules[self.engine.correlations[at].name],
-                [shown(details[rid], self.engine.vocabulary) for rid in rids],
-                self._places(details, rids),
-                count=count,
-                values=values,
-                places_total=count,
-                seen=(rfc3339(first), rfc3339(last)),
-                period=rfc3339(period * self.engine.correlations[at].period_us),
-                chain=(ids[chain], source) if chains == 1 and chain in ids else None,
+            _Hit(
+                self.engine.correlations[at].name,
+                count,
+                values,
+                first,
+                last,
+                rids,
+                chain if chains == 1 else None,
+                source,
+                period * self.engine.correlations[at].period_us,
             )
             for at, count, values, first, last, rids, chains, chain, source, period in rows
-        ]
-
-    def chains(self) -> list[Finding]:
-        """Findings of chain rules, one a chain."""
-        hits = chain_hits(self.engine, self.compiled.chains, self.compiled.loose, self.carry.judged)
-        fired = sorted({chain for found in hits.values() for chain in found})
-        if not fired:
-            return []
-        members = self._members(fired)
-        details = self.engine.details(rid for some in members.values() for rid in some)
-        self.places.learn(record["countersign.places"] for record in details.values())
-        records = {r.pop("countersign.chain"): r for r in chain_records(self.engine, fired, details, apart=False)}
-        namer = Namer(self.chain_vocabulary, show_sensitive=self.options.show_sensitive)
-        return [
-            namer.chain_finding(
-                self.rules[stem], records[chain], self._places(details, members[chain]), len(members[chain])
-            )
-            for stem, found in hits.items()
-            for chain in found
         ]
 
     def _members(self, chains: Sequence[int]) -> dict[int, list[int]]:
@@ -215,21 +292,17 @@ class _Found:
         ).fetchall()
         return dict(rows)
 
-    def _chain_ids(self, chains: Sequence[int]) -> dict[int, str]:
-        """Texts of chain ids: read from one record that carries the key."""
+    def _carriers(self, chains: Sequence[int]) -> dict[int, int]:
+        """By chain, the first record that carries the chain's own key: the text of its id is read from there."""
         run = self.engine.connection.execute
-        run("CREATE OR REPLACE TEMP TABLE fired(chain UBIGINT)")
+        run("CREATE OR REPLACE TEMP TABLE named(chain UBIGINT)")
         if chains:
-            run("INSERT INTO fired SELECT unnest($1::UBIGINT[])", [list(chains)])
+            run("INSERT INTO named SELECT unnest($1::UBIGINT[])", [list(chains)])
         rows = run(
-            "SELECT chain, arg_min(rid, (ts, identity)) FROM link JOIN fired USING (chain) "
+            "SELECT chain, arg_min(rid, (ts, identity)) FROM link JOIN named USING (chain) "
             "WHERE p = chain OR t = chain OR x = chain OR c = chain GROUP BY chain",
         ).fetchall()
-        details = self.engine.details(rid for _, rid in rows)
-        named = {
-            r["countersign.chain"]: r["chain.id"] for r in chain_records(self.engine, chains, details, apart=False)
-        }
-        return {chain: named[chain] for chain in chains if chain in named}
+        return dict(rows)
 
     def _places(self, details: Mapping[int, Mapping[str, Any]], rids: Sequence[int]) -> list[tuple[str, int]]:
         places = [(int(file), int(at)) for rid in rids for file, at in details[rid]["countersign.places"]]

@@ -91,7 +91,7 @@ def variants(
             for what, form, same in _of_field(field, value, cased=name in cased):
                 if name not in fields and same not in {Same.IN_GROUP, Same.AS_CASE}:
                     continue
-                changed = copy.deepcopy(records)
+                changed = [*records[:index], copy.deepcopy(record), *records[index + 1 :]]
                 _write(changed[index], name, form, missing=what == "missing")
                 group = f"{place} absent" if same is Same.IN_GROUP else ""
                 yield Variant(f"{place} {what}", changed, same, group, name)

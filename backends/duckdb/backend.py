@@ -27,6 +27,7 @@ from sigma.types import (
 )
 
 from backends.duckdb.columns import quoted, text
+from backends.target import Inexpressible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,10 +40,6 @@ _NUMBERS = frozenset({"number", "integer"})
 
 
 IPV4 = 4
-
-
-class Inexpressible(Exception):  # noqa: N818 - it is a refusal
-    """A rule uses something that DuckDB can't express."""
 
 
 def expression(rule: SigmaRule, vocabulary: Vocabulary, unknown: frozenset[str] = frozenset()) -> str:
@@ -61,23 +58,6 @@ def expression(rule: SigmaRule, vocabulary: Vocabulary, unknown: frozenset[str] 
         return " OR ".join(f"({_node(condition, vocabulary, unknown)})" for condition in conditions)
     except Inexpressible as refused:
         raise Inexpressible(f"rule {rule.title!r}: {refused}") from None
-
-
-def fields_read(rule: SigmaRule) -> frozenset[str]:
-    """Dotted names of all fields that a rule's condition reads, references included."""
-    found: set[str] = set()
-
-    def walk(node: Any) -> None:
-        if isinstance(node, ConditionFieldEqualsValueExpression):
-            found.add(node.field)
-            if isinstance(node.value, SigmaFieldReference):
-                found.add(node.value.field)
-        for child in getattr(node, "args", ()):
-            walk(child)
-
-    for condition in rule.detection.parsed_condition:
-        walk(condition.parsed)
-    return frozenset(found)
 
 
 def _node(node: Any, vocabulary: Vocabulary, unknown: frozenset[str], *, assume: bool = True) -> str:
@@ -123,7 +103,7 @@ def _test(field: Field, value: Any) -> Callable[[str], str]:  # noqa: PLR0911 - 
     if isinstance(value, SigmaBool):
         if field.kind == "boolean":
             return lambda at: at if value.boolean else f"NOT {at}"
-        return lambda at: f"lower({at}::VARCHAR) = {text(str(value.boolean).lower())}"
+        return lambda at: f"lower({_written(field, at)}) = {text(str(value.boolean).lower())}"
     if isinstance(value, SigmaNumber):
         if field.kind in _NUMBERS:
             return lambda at: f"{at} = {value.number}"
@@ -154,7 +134,7 @@ def _test(field: Field, value: Any) -> Callable[[str], str]:  # noqa: PLR0911 - 
 
 def _written(field: Field, at: str) -> str:
     """A value as JSON writes it, a whole number without a fraction."""
-    if field.kind == "number":
+    if field.kind in _NUMBERS:
         return f"regexp_replace({at}::VARCHAR, '\\.0$', '')"
     return at if field.kind == "keyword" else f"{at}::VARCHAR"
 

@@ -129,8 +129,9 @@ def flat(
         f"CASE WHEN {written} THEN coalesce(TRY_CAST({known} AS UHUGEINT),"
         f" CASE WHEN {said} IS NOT NULL THEN md5_number(replace(line, {said}, '')) END, line_hash) ELSE line_hash END"
     )
-    broken, suspect, settled = _careful(vocabulary, seen)
-    looked_at = f"SELECT *, {broken} AS broken, {suspect} AS suspect FROM ({opened(source, vocabulary, seen)})"
+    broken, inner, suspect, settled = _careful(vocabulary, seen)
+    # an item that begins with a bracket may be text or an object: the careful reader has told them apart
+    looked_at = f"SELECT *, {broken} OR (({inner}) AND NOT {written}) AS broken, {suspect} AS suspect FROM ({opened(source, vocabulary, seen)})"
     claims = [f"{_at(f.path)} IS NOT NULL" for f in vocabulary.derived.values() if f.name in read]
     claimed = f"CASE WHEN {' OR '.join(claims)} THEN {arrived} ELSE 0::UBIGINT END" if claims else "0::UBIGINT"
     more = ""
@@ -173,6 +174,8 @@ def _value(field: Field) -> str:
         rare = f"list_position({at}, '') IS NOT NULL OR list_position({at}, NULL) IS NOT NULL"
         some = f"CASE WHEN len({kept}) > 0 THEN {kept} END"
         return f"CASE WHEN {at} IS NULL OR len({at}) = 0 THEN NULL WHEN {rare} THEN {some} ELSE {at} END"
+    if field.name == ARGUMENTS:  # an empty list and the text of one are told apart no more
+        return f"nullif(nullif({at}, ''), '[]')"
     return converted(field.kind, f"nullif({at}, '')")
 
 
@@ -200,8 +203,8 @@ def time(value: str) -> str:
     )
 
 
-def _careful(vocabulary: Vocabulary, seen: Seen = None) -> tuple[str, str, str]:
-    """SQL for: a line must be read carefully; it is suspect; a suspect line must be read carefully.
+def _careful(vocabulary: Vocabulary, seen: Seen = None) -> tuple[str, str, str, str]:
+    """SQL for: a line must be read carefully; an item looks nested; it is suspect; a suspect line must be read carefully.
 
     The keys in the text are counted against the keys that the typed reading found. Fewer found than written: an
     unknown field, a null, a duplicate, a dotted name, a scalar where an object or array is expected. Only then the
@@ -229,8 +232,9 @@ def _careful(vocabulary: Vocabulary, seen: Seen = None) -> tuple[str, str, str]:
     not_object = f"len(list_filter({types}, lambda k: k NOT IN ('OBJECT', 'NULL'))) > 0"
     not_array = _any_type(arrays, "k NOT IN ('ARRAY', 'NULL')")
     scalars = [f for f in read if not f.array and not f.derived]
+    # an object where a scalar belongs shows by its keys, which are written and not found; an empty one has none
     brackets = " OR ".join(
-        f"({_at(f.path)} >= '[' AND {_at(f.path)} < '\\') OR ({_at(f.path)} >= '{{' AND {_at(f.path)} < '|')"
+        f"({_at(f.path)} >= '[' AND {_at(f.path)} < '\\') OR {_at(f.path)} = '{{}}'"
         for f in scalars
         if f.name != ARGUMENTS
     )
@@ -243,10 +247,10 @@ def _careful(vocabulary: Vocabulary, seen: Seen = None) -> tuple[str, str, str]:
     inner = " OR ".join(f"contains({items}, chr(31) || '{{') OR contains({items}, chr(31) || '[')" for items in joined)
     time_absent = f"coalesce({_at(('@timestamp',))}, '') = ''"
     # not one CASE over all of it: what stands in a later branch is read through a selection, column by column
-    broken = f"(NOT parsed OR {time_absent} OR {lost or 'false'} OR {inner or 'false'})"
+    broken = f"(NOT parsed OR {time_absent} OR {lost or 'false'})"
     suspect = f"({spaced} OR ({found}) <> {written} OR {brackets or 'false'})"
     settled = f"({not_object} OR {not_array} OR {dotted} OR {doubled} OR {not_scalar} OR {beyond})"
-    return broken, suspect, settled
+    return broken, inner or "false", suspect, settled
 
 
 def _any_type(fields: list[Field], wanted: str) -> str:

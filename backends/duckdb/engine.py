@@ -20,9 +20,10 @@ from backends.duckdb.careful import read_carefully
 from backends.duckdb.columns import Seen, flat, quoted, text
 from backends.duckdb.lines import BadLine, LineReader, LogFile, PickedReader, read_lines
 from backends.duckdb.sample import sampled
+from backends.duckdb.shared import shared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from backends.vocabulary import Vocabulary
 
@@ -30,6 +31,12 @@ VIEWS = Path(__file__).parent / "views"
 STAGES = ("prompt", "decision", "tool_call", "tool_response", "token", "consent", "access", "change")
 FEW = 20_000
 """Lines that are read again one by one; more are found by another reading of the whole."""
+
+SLICE = 1_000_000
+"""Records of a slice, where a join would hold too much of a large log at once."""
+
+KEYS = {"rid": ("getvariable('rid_first')", "BIGINT"), "chain": ("of_slice(", "UBIGINT")}
+"""What a log is cut into slices by: how a statement asks for it, and its type."""
 
 WORD = 63
 """Rules a column: one bit each in a UBIGINT, the highest left free."""
@@ -83,6 +90,7 @@ class Engine:
         rules: compiled single-record rules, in the order of their bits.
         correlations: correlations over some of these rules.
         by_content: records are the same if their fields are, whatever the text of their lines.
+        numbers: line number by (file, offset), of the lines that `details` read and no other input was made of.
     """
 
     vocabulary: Vocabulary
@@ -98,6 +106,7 @@ class Engine:
     size: int = 0
     files: dict[int, LogFile] = field(default_factory=dict)
     by_content: bool = False
+    numbers: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
         """Open the database and load the register."""
@@ -115,14 +124,14 @@ class Engine:
         run(f"SET VARIABLE before = {-(1 << 62)}::BIGINT")
         run("CREATE TEMP TABLE carried_slices(who UBIGINT, stage INTEGER, slice BIGINT, first BIGINT, last BIGINT)")
         register.load(self.connection, self.tables)
-        for statement in _statements("macros.sql"):
+        for statement in statements("macros.sql"):
             run(statement)
         run("CREATE TEMP TABLE source_never(dataset VARCHAR, stage VARCHAR, concepts VARCHAR[], bits UINTEGER)")
         if self.never:
             self.connection.executemany(
                 "INSERT INTO source_never VALUES (?, ?, ?, ?)", [[d, s, list(c), bits(c)] for d, s, c in self.never]
             )
-        run(_bit_macros())
+        run(bit_macros())
         return self
 
     def __exit__(self, *_raised: object) -> None:
@@ -195,11 +204,14 @@ class Engine:
 
     def pass_sql(self, seen: Seen = None) -> str:
         """The one pass: facts, rule bits and the narrow columns that joining needs."""
-        words = [self.rules[at : at + WORD] for at in range(0, len(self.rules), WORD)]
+        common, judged = shared([f"({rule.sql})" for rule in self.rules])
+        words = [judged[at : at + WORD] for at in range(0, len(judged), WORD)]
         bits = [
-            " | ".join(f"(({rule.sql})::UBIGINT << {bit})" for bit, rule in enumerate(word)) + f" AS hits{number}"
+            " | ".join(f"({sql}::UBIGINT << {bit})" for bit, sql in enumerate(word)) + f" AS hits{number}"
             for number, word in enumerate(words)
         ] or ["0::UBIGINT AS hits0"]
+        facts = self.events_sql(seen=seen)
+        facts = f"SELECT *, {', '.join(common)} FROM ({facts})" if common else facts
         specs = self.group_specs()
         any_hit = self.reported_sql()
         groups = [
@@ -209,14 +221,18 @@ class Engine:
         groups += correlate.key_columns(
             self.correlations, {bit: f"(hits{bit // WORD} >> {bit % WORD}) & 1 = 1" for bit in range(len(self.rules))}
         )
-        client = {name: [d for d, n in self.client_ids if n == name] for _, name in self.client_ids}
-        narrow, hits = _narrow(client), [f"hits{number}" for number in range(len(bits))]
+        columns, hits = narrow(self._claimed), [f"hits{number}" for number in range(len(bits))]
         return (
             'SELECT (file::BIGINT << 44) + "offset" AS rid, file, "offset", number, careful, arrived, provenance, '
-            f"{', '.join([*hits, *groups, *narrow])}\n"
+            f"{', '.join([*hits, *groups, *columns])}\n"
             # verdicts in a SELECT of their own: named beside what reads them, all rules would be judged again for each of these
-            f"FROM (SELECT *, {', '.join(bits)} FROM ({self.events_sql(seen=seen)}))"
+            f"FROM (SELECT *, {', '.join(bits)} FROM ({facts}))"
         )
+
+    def _claimed(self, name: str) -> str:
+        """SQL: a client may have set the field, as the record's source map says."""
+        datasets = ", ".join(text(dataset) for dataset, field_name in self.client_ids if field_name == name)
+        return f"coalesce(\"event.dataset\", 'countersign') IN ({datasets})" if datasets else "false"
 
     def reported_sql(self) -> str:
         """SQL over the pass's rows: a rule fires whose hits are findings by themselves."""
@@ -240,9 +256,35 @@ class Engine:
         for key in ("p", "t", "x", "c"):
             self._cut(key)
         for name in ("emitters.sql", "joining.sql", "attribution.sql", "conflict.sql", "chain.sql"):
-            for statement in _statements(name):
-                run(statement)
+            for statement in statements(name):
+                self._run_view(statement)
         correlate.prepare(self)
+
+    def _run_view(self, statement: str) -> None:
+        """Run a statement of a view, slice by slice if it names one: what a join holds then does not grow with the log."""
+        run = self.connection.execute
+        what = next((key for key, (sign, _) in KEYS.items() if sign in statement), None)
+        if what is None:
+            run(statement)
+            return
+        head, _, select = statement.partition(" AS\n")
+        for number, (first, last) in enumerate(self._slices(what)):
+            run(f"SET VARIABLE {what}_first = {first}::{KEYS[what][1]}")
+            run(f"SET VARIABLE {what}_last = {last}::{KEYS[what][1]}")
+            run(statement if number == 0 else f"INSERT INTO {head.split()[-1]}\n{select}")
+
+    def _slices(self, what: str) -> list[tuple[int, int]]:
+        """First and last of each slice: of records by where they lie, of chains by their hashes."""
+        run = self.connection.execute
+        count, least, most = run("SELECT count(*), min(rid), max(rid) FROM ev").fetchone() or (0, None, None)
+        parts = max(1, -(-int(count) // SLICE))
+        ends = [(1 << 64) * number // parts - 1 for number in range(1, parts + 1)]
+        if what == "rid":
+            inner = [number / parts for number in range(1, parts)]
+            cuts = run(f"SELECT approx_quantile(rid, {inner}) FROM ev").fetchone() if inner else None
+            ends = [*sorted({int(cut) for cut in cuts[0]} if cuts else ()), int(most or 0)]
+        firsts = [int(least or 0) if what == "rid" else 0, *(end + 1 for end in ends[:-1])]
+        return list(zip(firsts, ends, strict=True))
 
     def _cut(self, key: str) -> None:
         """A key idle longer than the lookback starts a new chain: its later sessions get a hash of their own."""
@@ -277,13 +319,23 @@ class Engine:
         """
         if not rules:
             return {}
-        columns = ", ".join(f"(({judged(sql)}) AND ({sql}))::BOOLEAN AS {quoted(name)}" for name, sql in rules)
+        common, verdicts = shared([f"({judged(sql)}) AND ({sql})" for _, sql in rules])
+        words = [verdicts[at : at + WORD] for at in range(0, len(rules), WORD)]
+        bits = [
+            " | ".join(f"(CASE WHEN {sql} THEN 1 ELSE 0 END::UBIGINT << {bit})" for bit, sql in enumerate(word))
+            + f" AS hits{number}"
+            for number, word in enumerate(words)
+        ]
         view = f'SELECT *, CASE WHEN len(blind) > 0 THEN blind END AS "chain.blind" FROM {chains}'
-        any_of = " OR ".join(quoted(name) for name, _ in rules)
-        rows = self.connection.execute(
-            f"SELECT chain, {', '.join(quoted(name) for name, _ in rules)} FROM (SELECT chain, {columns} FROM ({view})) WHERE {any_of} ORDER BY chain",
-        ).fetchall()
-        return {name: [row[0] for row in rows if row[at + 1]] for at, (name, _) in enumerate(rules)}
+        view = f"SELECT *, {', '.join(common)} FROM ({view})" if common else view
+        run = self.connection.execute
+        # in a table of their own: asked for beside what reads them, the rules would be judged once more
+        run(f"CREATE OR REPLACE TEMP TABLE fired AS SELECT chain, {', '.join(bits)} FROM ({view})")
+        any_of = " OR ".join(f"hits{number} <> 0" for number in range(len(words)))
+        rows = run(f"FROM fired WHERE {any_of} ORDER BY chain").fetchall()
+        return {
+            name: [row[0] for row in rows if row[1 + at // WORD] >> at % WORD & 1] for at, (name, _) in enumerate(rules)
+        }
 
     def details(self, rids: Iterable[int]) -> dict[int, dict[str, Any]]:
         """The full records, facts included, of the given rows: the second read, of these lines only.
@@ -297,12 +349,13 @@ class Engine:
             return {}
         self.connection.execute("INSERT INTO wanted SELECT unnest($1::BIGINT[])", [wanted])
         rows = self.connection.execute(
-            'SELECT rid, file, "offset", provenance FROM ev JOIN wanted USING (rid) ORDER BY file, "offset"',
+            'SELECT rid, file, "offset", number, provenance FROM ev JOIN wanted USING (rid) ORDER BY file, "offset"',
         ).fetchall()
+        self.numbers |= {(file, offset): number for _, file, offset, number, provenance in rows if not provenance}
         picked = Path(self.folder.name) / "picked.jsonl"
         places: list[tuple[int, list[tuple[int, int]]]] = []
         by_file: dict[int, list[tuple[int, int, str | None]]] = {}
-        for rid, file, offset, provenance in rows:
+        for rid, file, offset, _, provenance in rows:
             by_file.setdefault(file, []).append((rid, offset, provenance))
         with picked.open("wb") as out:
             for file, found in by_file.items():
@@ -318,6 +371,8 @@ class Engine:
         self.connection.register("lines", lines_again)
         names = [f.name for f in self.vocabulary.fields.values()]
         columns = ", ".join(quoted(name) for name in names)
+        # all columns of the view are held for each thread: one is enough for these lines
+        self.connection.execute("SET threads = 1")
         result = self.connection.execute(f"SELECT number, {columns} FROM ({self.events_sql(seen=seen)})")
         records: dict[int, dict[str, Any]] = {}
         for number, *values in result.fetchall():
@@ -325,6 +380,7 @@ class Engine:
             records[rid] = {name: value for name, value in zip(names, values, strict=True) if value is not None}
             records[rid]["countersign.places"] = origin
         self.connection.unregister("lines")
+        self.connection.execute(f"SET threads = {int(self.limits.threads)}")
         return records
 
 
@@ -337,13 +393,12 @@ def _group_hash(spec: tuple[str, ...], vocabulary: Vocabulary) -> str:
     return f"hash({', '.join(f'countersign_hash({part})' for part in parts)})" if parts else "0::UBIGINT"
 
 
-def _narrow(client: Mapping[str, Sequence[str]]) -> list[str]:
-    """The columns of `ev` that joining and the chain view read."""
+def narrow(claimed: Callable[[str], str]) -> list[str]:
+    """The columns of `ev` that joining and the chain view read.
 
-    def claimed(name: str) -> str:
-        datasets = client.get(name, ())
-        listed = ", ".join(text(dataset) for dataset in datasets)
-        return f"coalesce(\"event.dataset\", 'countersign') IN ({listed})" if datasets else "false"
+    Args:
+        claimed: id field → SQL that says whether a client may have set it.
+    """
 
     def key(kind: str, value: str) -> str:
         return f"CASE WHEN {value} IS NOT NULL THEN countersign_key({text(kind)}, {value}) END"
@@ -416,7 +471,12 @@ def _narrow(client: Mapping[str, Sequence[str]]) -> list[str]:
             "THEN list_position(['user', 'schedule', 'tool_output', 'agent'], lower(\"chain.prompt.origin\")) END AS origin_code"
         ),
         "CASE WHEN origin_code >= 3 THEN 3 ELSE origin_code END AS origin",
-        'coalesce(countersign_only_reads("oauth.scope.presented"), false) AS read_scope',
+        # of a call alone
+        (
+            "CASE WHEN stage = 'tool_call' AND \"oauth.scope.presented\" IS NOT NULL THEN coalesce(countersign_only_reads("
+            '"oauth.scope.presented", CASE WHEN "oauth.scope.granted" IS NULL THEN "oauth.scope.risk" '
+            'ELSE countersign_risk_of("oauth.scope.presented") END), false) ELSE false END AS read_scope'
+        ),
         "coalesce(\"mcp.tool.risk\" = 'read', false) AS read_only_tool",
         (
             'coalesce("oauth.scope.granted", "oauth.scope.presented") IS NOT NULL OR stage = \'consent\' '
@@ -441,7 +501,8 @@ def _narrow(client: Mapping[str, Sequence[str]]) -> list[str]:
     ]
 
 
-def _bit_macros() -> str:
+def bit_macros() -> str:
+    """Macros over concepts and stages as bits: ``stage_bits``, ``blind_pairs`` and ``is_blind``."""
     stages = " | ".join(
         f"(coalesce(list_contains(stages, {text(stage)}), false)::UINTEGER << {bit + 1})"
         for bit, stage in enumerate(STAGES)
@@ -463,7 +524,7 @@ def _bit_macros() -> str:
     )
 
 
-def _statements(name: str) -> list[str]:
+def statements(name: str) -> list[str]:
     """The statements of a view file; no statement of ours holds a semicolon inside a string."""
     script = (VIEWS / name).read_text(encoding="utf-8")
     return [statement for statement in script.split(";\n") if statement.strip()]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -97,24 +98,53 @@ _FOLDED = {
 
 def load(connection: duckdb.DuckDBPyConnection, tables: Tables) -> None:
     """Create ``reg_<table>`` for every table and set the variables that the event view's macros read."""
-    rows: dict[str, list[Mapping[str, Any]]] = {name: list(tables.get(name, ())) for name in _SHAPES}
-    rows["services"] = list(_services(tables))
-    rows["people"], rows["identities"] = _people(tables.get("people", ()))
-    for name, shape in _SHAPES.items():
-        columns = {column.name: [_cell(row.get(column.name), column) for row in rows[name]] for column in shape}
-        table = pa.table(columns, schema=shape)
+    for name, table in tabled(tables).items():
         connection.register("reg_rows", table)
         connection.execute(f"CREATE OR REPLACE TEMP TABLE reg_{name} AS SELECT * FROM reg_rows")
         connection.unregister("reg_rows")
-    for name in ("servers", "clients", "networks", "agents", "coverage"):
-        _set(connection, f"has_{name}", bool(tables.get(name)), "BOOLEAN")
-    _networks(connection, tables.get("networks", ()))
-    domains = [d.lower() for row in tables.get("clients", ()) if row.get("trusted") for d in row.get("domains") or ()]
-    _set(connection, "domains", domains, "VARCHAR[]")
-    _set(connection, "agent_of_client", _clients_of_agents(tables), "MAP(VARCHAR, VARCHAR)")
+    values = look_ups(tables)
+    for name, kind in _KINDS.items():
+        _set(connection, name, values[name], kind)
+    own = " OR ".join(f"address BETWEEN {text(first)} AND {text(last)}" for first, last in values["networks"])
+    connection.execute(f"CREATE OR REPLACE TEMP MACRO countersign_own(address) AS ({own or 'false'})")
     _arguments(connection, tables.get("tools", ()))
-    _scopes(connection, tables.get("scopes", ()))
 
+
+def tabled(tables: Tables) -> dict[str, pa.Table]:
+    """Every table in its columns, ids in lower case, times in microseconds; services and people as the view looks them up."""
+    rows: dict[str, list[Mapping[str, Any]]] = {name: list(tables.get(name, ())) for name in _SHAPES}
+    rows["services"] = list(services(tables))
+    rows["people"], rows["identities"] = people(tables.get("people", ()))
+    return {
+        name: pa.table(
+            {column.name: [_cell(row.get(column.name), column) for row in rows[name]] for column in shape}, schema=shape
+        )
+        for name, shape in _SHAPES.items()
+    }
+
+
+def look_ups(tables: Tables) -> dict[str, Any]:
+    """What the view looks up within a list, by the variable's name: flags, maps and lists."""
+    found: dict[str, Any] = {f"has_{name}": bool(tables.get(name)) for name in _FLAGGED}
+    found["networks"] = [tuple(_span(row["cidr"])) for row in tables.get("networks", ())]
+    found["domains"] = [
+        d.lower() for row in tables.get("clients", ()) if row.get("trusted") for d in row.get("domains") or ()
+    ]
+    found["agent_of_client"] = clients_of_agents(tables)
+    return found | _scopes(tables.get("scopes", ()))
+
+
+_FLAGGED = ("servers", "clients", "networks", "agents", "coverage")
+_KINDS = {
+    **dict.fromkeys((f"has_{name}" for name in _FLAGGED), "BOOLEAN"),
+    "domains": "VARCHAR[]",
+    "agent_of_client": "MAP(VARCHAR, VARCHAR)",
+    "scopes": "MAP(VARCHAR, STRUCT(system_wide BOOLEAN, resource VARCHAR, verb VARCHAR))",
+    "covered": "MAP(VARCHAR, VARCHAR[])",
+    "systems": "VARCHAR[]",
+    "long_names_wide": "BOOLEAN",
+}
+"""Variables, and their types."""
 
 IDENTITY_ARGUMENTS = (
     *("on_behalf_of", "act_as", "run_as", "impersonate", "acting_user"),
@@ -134,7 +164,7 @@ def _arguments(connection: duckdb.DuckDBPyConnection, tools: Sequence[Mapping[st
     )
 
 
-def _services(tables: Tables) -> Iterable[Mapping[str, Any]]:
+def services(tables: Tables) -> Iterable[Mapping[str, Any]]:
     """Identities that the register calls a service; a client's own kind comes before its agent's listing."""
     found: dict[str, dict[str, Any]] = {}
     for agent in tables.get("agents", ()):
@@ -148,7 +178,7 @@ def _services(tables: Tables) -> Iterable[Mapping[str, Any]]:
     return found.values()
 
 
-def _clients_of_agents(tables: Tables) -> dict[str, str]:
+def clients_of_agents(tables: Tables) -> dict[str, str]:
     """OAuth client id → id of the agent whose own it is, both in lower case."""
     found = {c["id"].lower(): c["agent"].lower() for c in tables.get("clients", ()) if c.get("agent")}
     found |= {
@@ -157,17 +187,11 @@ def _clients_of_agents(tables: Tables) -> dict[str, str]:
     return found
 
 
-def _networks(connection: duckdb.DuckDBPyConnection, networks: Sequence[Mapping[str, Any]]) -> None:
-    spans = [_span(row["cidr"]) for row in networks]
-    own = " OR ".join(f"address BETWEEN {text(first)} AND {text(last)}" for first, last in spans) or "false"
-    connection.execute(f"CREATE OR REPLACE TEMP MACRO countersign_own(address) AS ({own})")
-
-
-def _people(people: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+def people(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
     """``issuer|id``, ``|id`` where no issuer is given, and the e-mail lead to the person; and back."""
     forward: dict[str, str] = {}
     back: dict[str, set[str]] = {}
-    for row in people:
+    for row in rows:
         person = str(row["person"])
         names = (
             [f"{row['issuer']}|{row['id']}" if row.get("issuer") else f"|{row['id'].lower()}"] if row.get("id") else []
@@ -183,7 +207,11 @@ def _people(people: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]
     )
 
 
-def _scopes(connection: duckdb.DuckDBPyConnection, scopes: Sequence[Mapping[str, Any]]) -> None:
+_LONG = re.compile(r"[^.:/][.:/]+[^.:/]+[.:/]+[^.:/]")
+"""Three parts or more; with a URI in front there may be fewer, which costs time and nothing else."""
+
+
+def _scopes(scopes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     parents = {row["scope"].lower(): str(row["parent"]).lower() for row in scopes if row.get("parent")}
     covered = {}
     for scope in parents:
@@ -201,9 +229,8 @@ def _scopes(connection: duckdb.DuckDBPyConnection, scopes: Sequence[Mapping[str,
         for row in scopes
     }
     systems = sorted({str(row["system"]).lower() for row in scopes if row.get("system")})
-    _set(connection, "scopes", known, "MAP(VARCHAR, STRUCT(system_wide BOOLEAN, resource VARCHAR, verb VARCHAR))")
-    _set(connection, "covered", covered, "MAP(VARCHAR, VARCHAR[])")
-    _set(connection, "systems", systems, "VARCHAR[]")
+    long_names_wide = any(row.get("system_wide") and _LONG.search(str(row["scope"])) for row in scopes)
+    return {"scopes": known, "covered": covered, "systems": systems, "long_names_wide": bool(long_names_wide)}
 
 
 def _set(connection: duckdb.DuckDBPyConnection, name: str, value: Any, kind: str) -> None:

@@ -15,6 +15,7 @@ from backends.duckdb.chain_records import COLLECTED, chain_hits, chain_records, 
 from backends.duckdb.correlate import Compiled, fired
 from backends.duckdb.engine import Engine, EventRule, Limits
 from backends.duckdb.lines import BadLine, LogFile
+from backends.target import Inexpressible, fields_read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -130,7 +131,7 @@ def compile_rules(
     chain_vocabulary: Vocabulary,
     periods_us: Mapping[str, int] | None = None,
 ) -> CompiledRules:
-    """Split by service and compile; raises `backend.Inexpressible`.
+    """Split by service and compile; raises `Inexpressible`.
 
     Args:
         rules: by name; a correlation's base rules are its own.
@@ -153,7 +154,7 @@ def compile_rules(
             compiled.correlations.append(Compiled(name, rule, periods.get(name, HOUR), tuple(bits)))
         elif rule.logsource.service == "chain":
             compiled.chains.append((name, backend.expression(rule, chain_vocabulary)))
-            if backend.fields_read(rule) & COLLECTED:
+            if fields_read(rule) & COLLECTED:
                 compiled.loose[name] = backend.expression(rule, chain_vocabulary, COLLECTED)
         else:
             sql = _event_expression(rule, vocabulary)
@@ -163,11 +164,9 @@ def compile_rules(
 
 def _event_expression(rule: SigmaRule, vocabulary: Vocabulary) -> str:
     if rule.logsource.service == "chain":
-        raise backend.Inexpressible(f"rule {rule.title!r} is correlated and judges chains, which is not supported")
-    if late := sorted(backend.fields_read(rule) & LATE):
-        raise backend.Inexpressible(
-            f"rule {rule.title!r} reads {late[0]}, which only an emitter's records together say"
-        )
+        raise Inexpressible(f"rule {rule.title!r} is correlated and judges chains, which is not supported")
+    if late := sorted(fields_read(rule) & LATE):
+        raise Inexpressible(f"rule {rule.title!r} reads {late[0]}, which only an emitter's records together say")
     return backend.expression(rule, vocabulary)
 
 

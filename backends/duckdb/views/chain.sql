@@ -1,5 +1,6 @@
 -- The chain view: one row a chain, each fact a boolean with a plain name. Reads `link`, `calls` and `accesses`
--- (attribution.sql) and what is in conflict (conflict.sql).
+-- (attribution.sql) and what is in conflict (conflict.sql). Where `of_slice` is asked, chains are taken slice by slice
+-- (engine.py), so that what is held does not grow with the log.
 CREATE OR REPLACE TEMP TABLE access_facts AS
   SELECT chain,
     bool_and(call IS NOT NULL) AS attributed,
@@ -19,17 +20,20 @@ CREATE OR REPLACE TEMP TABLE access_facts AS
 
 -- Is every call answered? By itself, by tool-call id, span or trace, or because the chain has one call and an answer.
 CREATE OR REPLACE TEMP TABLE answer AS
-  SELECT calls.chain, bool_and(settled_itself OR by_id.c IS NOT NULL OR by_span.span IS NOT NULL OR by_trace.t IS NOT NULL
-                               OR (one_call.n = 1 AND any_answer.chain IS NOT NULL)) AS answered
-  FROM calls JOIN one_call ON one_call.chain = calls.chain
-  LEFT JOIN (SELECT DISTINCT chain FROM link WHERE stage = 4) any_answer ON any_answer.chain = calls.chain
-  LEFT JOIN (SELECT DISTINCT chain, c FROM link WHERE stage = 4 AND c IS NOT NULL) by_id ON by_id.chain = calls.chain AND by_id.c = calls.c
-  LEFT JOIN (SELECT DISTINCT chain, unnest([span, parent]) AS span FROM link WHERE stage = 4) by_span
-    ON by_span.chain = calls.chain AND by_span.span = calls.span
-  LEFT JOIN (SELECT chain, t FROM link WHERE stage IN (3, 4) AND t IS NOT NULL GROUP BY chain, t
+  WITH call AS (SELECT * FROM calls WHERE of_slice(chain)),
+  said AS (SELECT chain, stage, c, span, parent, t FROM link
+           WHERE stage IN (3, 4) AND of_slice(chain))
+  SELECT call.chain, bool_and(settled_itself OR by_id.c IS NOT NULL OR by_span.span IS NOT NULL OR by_trace.t IS NOT NULL
+                              OR (one_call.n = 1 AND any_answer.chain IS NOT NULL)) AS answered
+  FROM call JOIN (FROM one_call WHERE of_slice(chain)) one_call ON one_call.chain = call.chain
+  LEFT JOIN (SELECT DISTINCT chain FROM said WHERE stage = 4) any_answer ON any_answer.chain = call.chain
+  LEFT JOIN (SELECT DISTINCT chain, c FROM said WHERE stage = 4 AND c IS NOT NULL) by_id ON by_id.chain = call.chain AND by_id.c = call.c
+  LEFT JOIN (SELECT DISTINCT chain, unnest([span, parent]) AS span FROM said WHERE stage = 4) by_span
+    ON by_span.chain = call.chain AND by_span.span = call.span
+  LEFT JOIN (SELECT chain, t FROM said WHERE t IS NOT NULL GROUP BY chain, t
              HAVING count(*) FILTER (stage = 4) >= count(*) FILTER (stage = 3)) by_trace
-    ON by_trace.chain = calls.chain AND by_trace.t = calls.t
-  GROUP BY calls.chain;
+    ON by_trace.chain = call.chain AND by_trace.t = call.t
+  GROUP BY call.chain;
 
 -- The first hop that lost the correlation id which an earlier hop of the same chain had. A hop that could have kept it comes
 -- before one whose sources can carry none: that one is named only where no other lost it, and a rule excuses it.
@@ -53,13 +57,14 @@ CREATE OR REPLACE TEMP TABLE soft_prompt AS
 -- A worker's prompt in a trace that a person's or a schedule's prompt began is theirs, handed on. What a tool's output asks
 -- never is, and a trace that a client may set hands nothing on.
 CREATE OR REPLACE TEMP TABLE handed_on AS
-  SELECT DISTINCT placed.chain FROM ev worker JOIN ev root ON root.t = worker.t JOIN placed ON placed.rid = worker.rid
-  WHERE worker.stage = 1 AND worker.origin_code = 4 AND NOT worker.t_client AND root.stage = 1 AND root.origin_code <= 2 AND NOT root.t_client
-    AND root.ts <= worker.ts + 60000000 AND coalesce(root.person_kind <> worker.person_kind OR root.person = worker.person, true);
+  SELECT DISTINCT chain FROM placed WHERE rid IN (
+    SELECT worker.rid FROM ev worker JOIN ev root ON root.t = worker.t
+    WHERE worker.stage = 1 AND worker.origin_code = 4 AND NOT worker.t_client AND root.stage = 1 AND root.origin_code <= 2 AND NOT root.t_client
+      AND root.ts <= worker.ts + 60000000 AND coalesce(root.person_kind <> worker.person_kind OR root.person = worker.person, true));
 
 -- Restricted data was touched, and then (skew allowed for) a third party was sent to or answered that is not cleared for it.
 CREATE OR REPLACE TEMP TABLE shared AS
-  SELECT chain FROM ev JOIN placed USING (rid) WHERE restricted OR third_shown GROUP BY chain
+  SELECT chain FROM link WHERE restricted OR third_shown GROUP BY chain
   HAVING max(ts) FILTER (third_shown) >= min(ts) FILTER (restricted) - 60000000;
 
 CREATE OR REPLACE TEMP TABLE chain_base AS
@@ -162,8 +167,11 @@ CREATE OR REPLACE TEMP TABLE chains AS
       blind_pairs('tool_call', b.blind3, coalesce(expected.covered, 0::UINTEGER)), blind_pairs('tool_response', b.blind4, 0::UINTEGER),
       blind_pairs('token', b.blind5, 0::UINTEGER), blind_pairs('consent', b.blind6, 0::UINTEGER),
       blind_pairs('access', b.blind7, 0::UINTEGER), blind_pairs('change', b.blind8, 0::UINTEGER)]) AS blind
-  FROM chain_base b
-  LEFT JOIN soft_prompt USING (chain) LEFT JOIN answer USING (chain) LEFT JOIN access_facts af USING (chain)
-  LEFT JOIN changed USING (chain) LEFT JOIN conflict USING (chain) LEFT JOIN dropped USING (chain) LEFT JOIN expected USING (chain)
-  LEFT JOIN handed_on USING (chain) LEFT JOIN shared USING (chain)
-  LEFT JOIN (SELECT chain, bool_and(backed) AS all_backed, bool_or(human AND backed) AS human FROM calls GROUP BY chain) backing USING (chain);
+  FROM (FROM chain_base WHERE of_slice(chain)) b
+  LEFT JOIN (FROM soft_prompt WHERE of_slice(chain)) soft_prompt USING (chain) LEFT JOIN (FROM answer WHERE of_slice(chain)) answer USING (chain)
+  LEFT JOIN (FROM access_facts WHERE of_slice(chain)) af USING (chain) LEFT JOIN (FROM changed WHERE of_slice(chain)) changed USING (chain)
+  LEFT JOIN (FROM conflict WHERE of_slice(chain)) conflict USING (chain) LEFT JOIN (FROM dropped WHERE of_slice(chain)) dropped USING (chain)
+  LEFT JOIN (FROM expected WHERE of_slice(chain)) expected USING (chain) LEFT JOIN (FROM handed_on WHERE of_slice(chain)) handed_on USING (chain)
+  LEFT JOIN (FROM shared WHERE of_slice(chain)) shared USING (chain)
+  LEFT JOIN (SELECT chain, bool_and(backed) AS all_backed, bool_or(human AND backed) AS human FROM calls WHERE of_slice(chain) GROUP BY chain) backing
+    USING (chain);

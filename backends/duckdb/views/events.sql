@@ -76,6 +76,8 @@ WITH placed AS (   -- who acts: an identity that the register calls a service is
   FROM known
 ), arguments AS (
   SELECT facts.*,
+    concat_ws(' ', "chain.prompt.id", "trace.id", "span.id", "span.parent_id", "transaction.id", "http.request.id",
+      "gen_ai.conversation.id", "gen_ai.tool.call.id", "jsonrpc.request.id") AS ids,
     CASE WHEN "gen_ai.tool.call.arguments" IS NOT NULL AND "gen_ai.tool.call.arguments" LIKE '{%'
       AND (regexp_matches("gen_ai.tool.call.arguments", 'on_behalf_of|act_as|run_as|impersonate|acting_user|user_id|userId|username|requester')
            OR identity_arguments IS NOT NULL)
@@ -104,8 +106,7 @@ SELECT named.* EXCLUDE ("user.id", "user.name", "user.email", "user.domain", "us
   NULL::VARCHAR AS "chain.id", NULL::VARCHAR AS "chain.id_source",
   stage = 'tool_call' AND ("chain.prompt.id" IS NOT NULL OR "chain.prompt.hash" IS NOT NULL)
     AND "chain.response.hash" IS NOT NULL AND lower("event.outcome") IN ('success', 'failure') AS "chain.record_complete",
-  CASE WHEN countersign_hostile(concat_ws(' ', "chain.prompt.id", "trace.id", "span.id", "span.parent_id", "transaction.id", "http.request.id",
-         "gen_ai.conversation.id", "gen_ai.tool.call.id", "jsonrpc.request.id")) THEN 'hostile'
+  CASE WHEN countersign_hostile(ids) THEN 'hostile'
        -- all zeros: W3C Trace Context §3.2.2.3 and §3.2.2.4; the nil UUID is a vendor's
        WHEN trim("trace.id", '0') = '' OR trim("span.id", '0') = '' OR countersign_nil("transaction.id") OR countersign_nil("http.request.id") THEN 'all_zero'
        WHEN NOT countersign_trace_form("trace.id") THEN 'malformed' END AS "chain.correlation.flaw",

@@ -1,6 +1,7 @@
 -- Words that the event view is written in. Register look-ups are session variables, set once a run (register.py):
 --   scopes    MAP(scope -> {system_wide, resource, verb})      covered  MAP(scope -> its parents, all the way up)
 --   systems   the systems that the register's scopes name      domains   domains of trusted clients
+--   long_names_wide   whether the register calls a scope of three parts or more system-wide
 
 -- DuckDB's hash takes a text eight bytes at a time and never mixes the last of them downwards: texts that differ only in
 -- the last byte of two words (user0001@corp001, user0002@corp002) often have one hash. Moved by a byte, they have two.
@@ -42,15 +43,19 @@ CREATE OR REPLACE TEMP MACRO countersign_scope_width(scope, parts, target, serve
        WHEN len(parts) < 2 THEN 2
        WHEN countersign_two_parts(parts, target, server) THEN 2 ELSE 1 END;
 
+-- Scopes of three parts or more each, the most usual: that they name operations is seen without taking each apart.
+CREATE OR REPLACE TEMP MACRO countersign_operations(scopes) AS
+  regexp_full_match(array_to_string(scopes, ' '), '[^ .:/]+([.:/][^ .:/]+){2,}( [^ .:/]+([.:/][^ .:/]+){2,})*');
+
 -- One certain makes true, else one unknown makes unknown.
 CREATE OR REPLACE TEMP MACRO countersign_system_wide(scopes, target, server) AS
-  CASE list_max(list_transform(list_transform(scopes, lambda s: {scope: s, parts: countersign_scope_parts(s)}),
+  CASE WHEN NOT getvariable('long_names_wide') AND countersign_operations(scopes) THEN false ELSE CASE list_max(list_transform(list_transform(scopes, lambda s: {scope: s, parts: countersign_scope_parts(s)}),
                                lambda s: countersign_scope_width(s.scope, s.parts, target, server)))
-    WHEN 2 THEN true WHEN 0 THEN false END;
+    WHEN 2 THEN true WHEN 0 THEN false END END;
 
 CREATE OR REPLACE TEMP MACRO countersign_covers(held, needed) AS
   lower(held) = lower(needed) OR held = '*'
-  OR (right(held, 2) IN ('.*', ':*') AND starts_with(lower(needed), lower(left(held, len(held) - 1))))
+  OR (right(held, 2) IN ('.*', ':*') AND starts_with(lower(needed), lower(left(held, length(held) - 1))))
   OR coalesce(list_contains(getvariable('covered')[lower(needed)], lower(held)), false);
 
 CREATE OR REPLACE TEMP MACRO countersign_uncovered(needed, held) AS
@@ -75,10 +80,10 @@ CREATE OR REPLACE TEMP MACRO countersign_risk_of(scopes) AS
   ['read', 'write', 'destructive', 'admin'][list_max(list_transform(scopes,
     lambda s: list_position(['read', 'write', 'destructive', 'admin'], countersign_scope_risk(s))))];
 
--- Every scope that gives any power only reads; one whose verb nobody knows may do more.
-CREATE OR REPLACE TEMP MACRO countersign_only_reads(scopes) AS
-  countersign_risk_of(scopes) = 'read'
-  AND len(list_filter(scopes, lambda s: NOT countersign_oidc(s) AND countersign_scope_risk(s) IS NULL)) = 0;
+-- Every scope that gives any power only reads; one whose verb nobody knows may do more. `risk` is that of the scopes.
+CREATE OR REPLACE TEMP MACRO countersign_only_reads(scopes, risk) AS
+  risk = 'read'
+  AND (len(scopes) = 1 OR len(list_filter(scopes, lambda s: NOT countersign_oidc(s) AND countersign_scope_risk(s) IS NULL)) = 0);
 
 CREATE OR REPLACE TEMP MACRO countersign_uri(value) AS rtrim(lower(value), '/');
 
@@ -127,3 +132,6 @@ CREATE OR REPLACE TEMP MACRO countersign_region_allowed(places, region, country)
   CASE WHEN coalesce(list_contains(places, region), false) OR coalesce(list_contains(places, country), false) THEN true
        WHEN region IS NOT NULL AND len(list_filter(places, lambda p: length(p) > 2)) > 0 THEN false
        WHEN country IS NOT NULL AND len(list_filter(places, lambda p: length(p) = 2)) > 0 THEN false END;
+
+-- Chains are taken slice by slice where a join of all would hold too much (engine.py).
+CREATE OR REPLACE TEMP MACRO of_slice(chain) AS chain BETWEEN getvariable('chain_first') AND getvariable('chain_last');

@@ -1,0 +1,1 @@
+"""The OpenSearch target: facts at ingest, rules as monitors."""

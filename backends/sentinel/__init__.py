@@ -1,0 +1,1 @@
+"""Microsoft Sentinel: KQL over a Log Analytics workspace."""
