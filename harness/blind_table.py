@@ -6,6 +6,7 @@ and judged by the embedded engine. What the map cannot say is gone, and its ``ne
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,18 @@ class Seen:
     source: str
     word: str
     cases: tuple[int, int]
+
+
+FILE = "blindness.json"
+"""Beside the rules: the table by stem and source, for packages; `countersign matrix` writes it, a test holds it fresh."""
+
+
+def as_json(seen: Sequence[Seen]) -> str:
+    """Text of ``FILE``."""
+    found: dict[str, dict[str, str]] = {}
+    for one in seen:
+        found.setdefault(one.stem, {})[one.source] = one.word
+    return json.dumps(found, indent=1, sort_keys=True) + "\n"
 
 
 def sayable(maps: SourceMaps) -> dict[str, dict[str, frozenset[str]]]:

@@ -15,6 +15,7 @@ COMMANDS = {
     "rules": "list the rules, or check them with every SigmaHQ validator",
     "explain": "say what a rule or a finding means, or why a rule does not fire",
     "compile": "write the rules in the language of a SIEM, ready to paste",
+    "build": "build the packages that SIEMs import",
     "test": "prove rules and filters, also your own, by their cases and variants",
     "generate": "write synthetic logs with labelled attacks",
     "matrix": "run every rule on every engine, and write how each stands",

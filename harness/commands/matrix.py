@@ -37,7 +37,7 @@ def command(
     All engines that can be started here, unless some are named. This takes minutes; --quick takes one or two.
     """
     from backends.sources import SourceMaps  # noqa: PLC0415 - the engines are heavy
-    from harness.blind_table import table  # noqa: PLC0415
+    from harness.blind_table import FILE, as_json, table  # noqa: PLC0415
     from harness.case import Bases  # noqa: PLC0415
     from harness.engine_matrix import run  # noqa: PLC0415
     from harness.judging import duckdb, subjects_of  # noqa: PLC0415
@@ -59,6 +59,8 @@ def command(
     first = "<!-- Written by harness/matrix_page.py: run `countersign matrix`. -->\n"
     (folder / "matrix.md").write_text(first + markdown(matrix, seen), encoding="utf-8", newline="\n")
     (folder / "matrix.html").write_text(html(matrix), encoding="utf-8", newline="\n")
+    if not rules and output is None:
+        (place.rules / FILE).write_text(as_json(seen), encoding="utf-8", newline="\n")
     for stand in matrix.differing:
         for failure in stand.failures[:FAILURES_SHOWN]:
             console.print(f"{visible(stand.engine)}:", block(failure), soft_wrap=True)
