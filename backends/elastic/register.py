@@ -91,7 +91,7 @@ def lookups(
         never: dataset, stage and the concepts that its records can never supply, from the source maps.
         client_ids: dataset and a dotted id that a client may set.
     """
-    tables = _plain(tables)
+    tables = plain(tables)
     found = {name: table.to_pylist() for name, table in tabled(tables).items()}
     rows: dict[str, Iterable[Row]] = {
         "countersign-register": [_whole(tables)],
@@ -275,10 +275,10 @@ def _unique(name: str, rows: Iterable[Row]) -> list[Row]:
     return list(found.values())
 
 
-def _plain(value: Any) -> Any:
-    """The tables, and every text in them, without the characters that stand between items."""
+def plain(value: Any) -> Any:
+    """Tables, lists or a text without the characters that stand between items; a log's values are freed of them too."""
     if isinstance(value, dict):
-        return {name: _plain(below) for name, below in value.items()}
+        return {name: plain(below) for name, below in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value.translate(_PLAIN) if isinstance(value, str) else value
