@@ -165,6 +165,17 @@ def test_each_record_of_a_sample_makes_what_the_embedded_engine_makes_of_it_alon
     assert not any(isinstance(one, str) for one in made)
 
 
+@pytest.mark.parametrize("name", NATIVE)
+def test_a_record_alone_in_a_log_makes_what_it_makes_where_no_kind_takes(name: str, tmp_path: Path) -> None:
+    """So what the pipeline is compared with is what the embedded engine makes of one record."""
+    firsts: dict[str, dict[str, Any]] = {}
+    for record in records(name):
+        firsts.setdefault(*MAPS[name].kinds_of(record), record)
+    for record, one in zip(firsts.values(), embedded(MAPS[name], list(firsts.values()), tmp_path), strict=True):
+        events, _ = test_sources.run(tmp_path, name, [record])
+        assert [told(event) for event in events] == ([told(one)] if one else [])
+
+
 @pytest.mark.parametrize("name", [name for name in NATIVE if MAPS[name].unpack])
 def test_a_record_of_an_export_says_the_same_when_it_is_flat(node: Node, name: str, tmp_path: Path) -> None:
     flat = [
@@ -268,6 +279,20 @@ def test_an_odd_record_is_indexed_or_refused_by_itself_and_goes_nowhere_else(nod
         found = hits(node, name)
         assert {json.dumps(told(one), sort_keys=True) for one in found} == {json.dumps(told(found[0]), sort_keys=True)}
         assert {one["countersign"]["kind"] for one in found} == {"call"}
+
+
+@pytest.mark.parametrize("broken", ['{"component": "tool_ser', '{"component": "a", "component": "b"}'])
+def test_what_the_node_cannot_parse_costs_the_others_of_its_request_and_says_so(node: Node, broken: str) -> None:
+    """A node parses all that a request brings to a pipeline, before any processor runs: a shipper must know."""
+    call = json.dumps(test_sources.invoked(10.0, 50, test_sources.ANA))
+    with index(node, "contextforge", None) as name:
+        said = bulk(node, name, "contextforge", [call, broken, call])
+        assert [item["status"] for item in said] == [400] * 3
+        assert {item["error"]["type"] for item in said} == {"parse_exception"}
+        one_by_one = [
+            item["status"] for text in (call, broken, call) for item in bulk(node, name, "contextforge", [text])
+        ]
+        assert one_by_one == [201, 400, 201]
 
 
 class index:  # noqa: N801 - used as a function
@@ -665,7 +690,7 @@ LETTERS = "aabbcABxk_1. \n\r\t\x0b\u00e9\u017f\u212a\u2028\U0001f600-]__"
 def test_a_pattern_finds_and_captures_what_re2_does(node: Node, tmp_path: Path) -> None:
     """RE2 as DuckDB has it, on random texts."""
     dice = random.Random(5)  # noqa: S311 - repeatable
-    texts = ["", *("".join(dice.choices(LETTERS, k=dice.randrange(1, 12))) for _ in range(150)), "ab" * 30_000 + "c"]
+    texts = ["", *("".join(dice.choices(LETTERS, k=dice.randrange(1, 12))) for _ in range(150)), "ab" * 3000 + "c"]
     base = mine(tmp_path, {"capture": {"of": "/v", "pattern": "(a)"}})
     (call, _) = base.kinds
     fields = [
