@@ -24,6 +24,13 @@ def test_what_is_missing_is_named_with_the_packages(tmp_path: Path, monkeypatch:
     )
 
 
+def test_a_library_that_is_missing_is_named_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(needed, "find_library", lambda _name: None)
+    assert needed.missing() == (
+        "the engines of the tests need libmagic: apt-get install libmagic1, or what your system calls it"
+    )
+
+
 def test_a_java_that_is_too_old_is_named_with_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, line in {
         "java": """echo 'openjdk version "1.8.0_402"' >&2""",

@@ -27,10 +27,13 @@ def fields_spl(vocabulary: Vocabulary) -> str:
     booleans = [f.name for f in raw if f.kind == "boolean"]
     numbers = [f.name for f in raw if f.kind == "number"]
     integers = [f.name for f in raw if f.kind == "integer"]
+    outer = [name for name in sorted(vocabulary.namespaces) if "." not in name]
     return f"""``` Made from schemas/event.schema.json. Reads what KV_MODE=json extracts: dots between keys, name{{}} for the items of an array.
     What a log claims to have derived is taken away; null (which Splunk gives as a text), "" and [] are absent; a record whose known
     field holds what it can't is refused: to see these, search for isnotnull(cs_wrong) here instead. ```
 fields - {_listed(derived)}
+``` what Splunk itself, or an alias of the Common Information Model, calls source, user or url is none of the record's own ```
+| foreach {_listed(outer)} [eval "<<FIELD>>"=if(match(json_extract_exact(_raw,"<<FIELD>>"),"^(?!null\\z)[^\\[{{]"),'<<FIELD>>',null())]
 | rename "*{{}}" AS "*"
 | foreach * [eval "<<FIELD>>"=mvfilter('<<FIELD>>'!="" AND '<<FIELD>>'!="null")]
 ``` an object or many values where one belongs, one value where an object belongs ```

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from ctypes.util import find_library
 
 JAVA = 17
 """Oldest version of Java that Spark, Elasticsearch and OpenSearch take."""
@@ -17,13 +18,19 @@ PROGRAMS = {"java": "openjdk-17-jdk", "javac": "openjdk-17-jdk", "mvn": "maven",
 """Each program, and the Debian package that holds it."""
 
 
+LIBRARIES = {"magic": "libmagic1"}
+"""Each library, and its Debian package: Splunk's AppInspect tells what a file is by libmagic."""
+
+
 def missing() -> str:
     """One line that says what is missing and how to get it; "" where nothing is."""
     lacking = [name for name in PROGRAMS if shutil.which(name) is None]
+    lacking += [f"lib{name}" for name in LIBRARIES if find_library(name) is None]
     old = "java" not in lacking and _java() < JAVA
     if not lacking and not old:
         return ""
-    packages = dict.fromkeys(PROGRAMS[name] for name in [*lacking, *(["java"] if old else [])])
+    holders = {**PROGRAMS, **{f"lib{name}": package for name, package in LIBRARIES.items()}}
+    packages = dict.fromkeys(holders[name] for name in [*lacking, *(["java"] if old else [])])
     what = ", ".join([*lacking, *([f"Java {JAVA} or newer (this is {_java()})"] if old else [])])
     return f"the engines of the tests need {what}: apt-get install {' '.join(packages)}, or what your system calls it"
 

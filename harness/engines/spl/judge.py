@@ -135,12 +135,26 @@ def _pipelines() -> list[list[str]]:
     return [commands(expanded(f"`{name}`", known)) for name in names]
 
 
+DEFAULTS = {
+    "host": "gateway",
+    "index": "mcp",
+    "linecount": "1",
+    "punct": "{",
+    "source": "http:mcp",
+    "sourcetype": "countersign:event",
+    "splunk_server": "indexer",
+    "timestamp": "none",
+}
+"""Fields that Splunk gives every record (Knowledge Manager Manual, "Use default fields"); some bear names of ours."""
+
+
 def indexed(records: Sequence[Mapping[str, Any] | bytes]) -> list[Row]:
     """Records as the index gives them: the text of the line, its fields, and a place, as ``_cd`` is one."""
     rows = []
     for place, record in enumerate(records):
         raw = record.decode() if isinstance(record, bytes) else json.dumps(record, ensure_ascii=False)
-        rows.append({"_raw": raw, "_place": place, **extracted(json.loads(raw, parse_int=str, parse_float=str))})
+        found = extracted(json.loads(raw, parse_int=str, parse_float=str))
+        rows.append({"_raw": raw, "_place": place, **DEFAULTS, **found})
     return rows
 
 
