@@ -1,7 +1,7 @@
 """What a package is: the files that a SIEM's admin imports, made from the rules and their views by one function.
 
-``backends/<name>/package.py`` holds a `Package` called ``PACKAGE``. Nothing else knows a package; `harness.building` gives
-it the `Content`, adds the list of rules, the SBOM and the checksums, and writes one archive.
+``backends/<name>/package.py`` holds a `Package` called ``PACKAGE``. Nothing else knows a package; `harness.building`
+gives it the `Content`, adds the list of rules, the SBOM and the checksums, and writes one archive.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from sigma.rule import SigmaRule
+
+    from backends.correlation import Correlation
     from backends.vocabulary import Vocabulary
 
     Tables = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -46,6 +49,7 @@ class Packed:
         needs_register: register tables without which it stays quiet.
         stages: stages whose records it needs.
         source: the rule's file, as it is in the pack.
+        judged: the rule, or the correlation over its base rules, filters laid over it; for what `query` does not say.
     """
 
     stem: str
@@ -70,6 +74,7 @@ class Packed:
     needs_register: tuple[str, ...] = ()
     stages: tuple[str, ...] = ()
     source: str = ""
+    judged: SigmaRule | Correlation | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ class Content:
         client_ids: (dataset, dotted id that a client may set), from the source maps.
         events, chains: the fields.
         root: the content root, for what is copied as it is.
-        blind: (rule's stem, source) → what the rule still sees of that source: ``fires``, ``posture only`` or ``blind``.
+        blind: (rule's stem, source) → what it still sees of that source: ``fires``, ``posture only`` or ``blind``.
     """
 
     version: str

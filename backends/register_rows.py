@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from backends.errors import Mistake
-from backends.marked_yaml import MarkedYaml
 from backends.register_tables import TABLES
 from backends.vocabulary import closest
 
@@ -135,6 +134,8 @@ def _header(header: Sequence[str], table: str, file: str, mistakes: list[Mistake
 
 
 def _yaml(path: Path, table: str, mistakes: list[Mistake]) -> list[Row]:
+    from backends.marked_yaml import MarkedYaml  # noqa: PLC0415 - so that who has CSV needs no YAML
+
     try:
         read = MarkedYaml.read(path)
     except (OSError, RecursionError, ValueError) as wrong:

@@ -125,6 +125,7 @@ def packed(rule: Rule, query: str) -> Packed:
         needs_register=rule.needs_register,
         stages=rule.stages,
         source=rule.path.read_text(encoding="utf-8"),
+        judged=rule.judged,
     )
 
 
@@ -162,7 +163,10 @@ def dated(made_from: Content) -> datetime:
 def _told(package: Package, made_from: Content, files: Mapping[str, bytes]) -> dict[str, bytes]:
     """The list of rules and versions, the SBOM, and the checksums of everything."""
     below = f"{package.told}/" if package.told else ""
-    told = {f"{below}rules.json": _json(listed(made_from)), f"{below}sbom.cdx.json": _json(sbom(package, made_from, files))}
+    told = {
+        f"{below}rules.json": _json(listed(made_from)),
+        f"{below}sbom.cdx.json": _json(sbom(package, made_from, files)),
+    }
     every = {**files, **told}
     lines = [f"{hashlib.sha256(every[path]).hexdigest()}  {path}\n" for path in sorted(every)]
     return {**told, f"{below}SHA256SUMS": "".join(lines).encode()}
@@ -221,9 +225,10 @@ def _bytes(said: str | bytes) -> bytes:
 
 def _tar(files: Mapping[str, bytes], when: datetime) -> bytes:
     out = io.BytesIO()
-    with gzip.GzipFile(fileobj=out, mode="wb", mtime=0, filename="") as packed_, tarfile.open(
-        fileobj=packed_, mode="w", format=tarfile.USTAR_FORMAT
-    ) as archive:
+    with (
+        gzip.GzipFile(fileobj=out, mode="wb", mtime=0, filename="") as packed_,
+        tarfile.open(fileobj=packed_, mode="w", format=tarfile.USTAR_FORMAT) as archive,
+    ):
         for path in sorted({*files, *(str(p) for f in files for p in Path(f).parents if str(p) != ".")}):
             entry = tarfile.TarInfo(path)
             entry.mtime, entry.mode = int(when.timestamp()), 0o644

@@ -64,7 +64,7 @@ def prepare(engine: Engine) -> None:
     for number, one in enumerate(engine.correlations):
         engine.connection.execute(f"CREATE OR REPLACE TEMP TABLE steps_{number} AS {_steps(one, columns)}")
         engine.connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE fires_{number} AS {_fires(one.correlation, f'steps_{number}')}"
+            f"CREATE OR REPLACE TEMP TABLE fires_{number} AS {fires(one.correlation, f'steps_{number}')}"
         )
 
 
@@ -81,7 +81,8 @@ def _steps(one: Compiled, columns: Mapping[tuple[str, ...], str]) -> str:
     return " UNION ALL ".join(parts)
 
 
-def _fires(correlation: Correlation, steps: str) -> str:
+def fires(correlation: Correlation, steps: str) -> str:
+    """The records at which a correlation fires, from a table of its steps: rid, ts, identity, step, key, value."""
     window = (
         f"WINDOW seen AS (PARTITION BY key ORDER BY ts RANGE BETWEEN {correlation.window_us} PRECEDING AND CURRENT ROW)"
     )

@@ -1,0 +1,1 @@
+"""The rules as they are, for people with other tools."""
