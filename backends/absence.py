@@ -213,7 +213,7 @@ def _from_epoch(number: float) -> str | None:
 
 
 def _rfc3339(second: datetime, fraction: str) -> str:
-    return f"{second:%Y-%m-%dT%H:%M:%S}.{fraction:0<6}Z"
+    return f"{second.replace(tzinfo=None).isoformat()}.{fraction:0<6}Z"  # %Y would write years before 1000 short
 
 
 _CONVERSIONS = {

@@ -830,3 +830,51 @@ def test_every_form_of_time_gives_the_same_time(form: str, value: Any, tmp_path:
     assert (
         json.loads((tmp_path / "out.jsonl").read_text(encoding="utf-8"))["@timestamp"] == "2026-11-23T08:00:00.500000Z"
     )
+
+
+@pytest.mark.parametrize("form", ["utc", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns"])
+def test_a_span_of_more_than_292_years_is_absent(form: str, tmp_path: Path) -> None:
+    """Its nanoseconds fill 64 bits, of whichever form the two times are."""
+    per = {"epoch_s": 1, "epoch_ms": 10**3, "epoch_us": 10**6, "epoch_ns": 10**9}
+    times: dict[str, Sequence[Any]] = {
+        one: (-(2**63), 1795420800 * n, 1795420801 * n, 2**63 - 1) for one, n in per.items()
+    }
+    times["epoch_s"] = (-62135596800, 1795420800, 1795420801, 253402300799)
+    times["utc"] = ("0001-01-01T00:00:00Z", "2026-11-23T08:00:00Z", "2026-11-23T08:00:01Z", "9999-12-31T23:59:59Z")
+    span = {"span": {"from": "/v", "to": "/w", "form": form}}
+    maps = SourceMaps.load(folder_with(tmp_path, mine=changed("kinds/call/fields", {"event.duration": span})))
+    log = tmp_path / "log.jsonl"
+    pairs = [(begin, end) for begin in times[form] for end in times[form]]
+    lines = [json.dumps({"a": 1, "t": "2026-11-23T08:00:00Z", "v": v, "w": w}) for v, w in pairs]
+    log.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    report = assemble(maps, "mine", [LogFile(0, log, "log")], tmp_path / "out.jsonl")
+    events = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
+    found = {get(event, "countersign.records")[0][1]: get(event, "event.duration") for event in events}
+    assert (report.bad, len(found)) == ([], len(pairs))
+    _, early, late, _ = times[form]
+    places = [sum(len(line) + 1 for line in lines[:at]) for at in range(len(lines))]
+    durations = dict(zip(pairs, (found[place] for place in places), strict=True))
+    assert (durations[early, late], durations[late, early], durations[early, early]) == (10**9, -(10**9), 0)
+    assert durations[times[form][0], late] is durations[late, times[form][0]] is durations[times[form][::3]] is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "2026-11-23 08:00:00 Europe/Berlin",
+        "2026-11-23 08:00:00 UTC",
+        "2026-11-23T08:00:00+02:00:30",
+        "2026-11-23T08:00:00+24:00",
+        "2026-11-23T08:00:00+02:60",
+        "9999-12-31T23:59:59-00:01",
+        "0001-01-01T00:00:00+00:01",
+        "0000-06-01T00:00:00Z",
+    ],
+)
+def test_a_time_whose_zone_or_year_cannot_be_told_is_absent(value: str, tmp_path: Path) -> None:
+    shape = changed("kinds/call/fields", {"user.id": {"time": {"of": "/v", "form": "utc"}}})
+    maps = SourceMaps.load(folder_with(tmp_path, mine=shape))
+    log = tmp_path / "log.jsonl"
+    log.write_text(json.dumps({"a": 1, "t": "2026-11-23T08:00:00Z", "v": value}) + "\n", encoding="utf-8")
+    assemble(maps, "mine", [LogFile(0, log, "log")], tmp_path / "out.jsonl")
+    assert get(json.loads((tmp_path / "out.jsonl").read_text(encoding="utf-8")), "user.id") is None

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from backends.duckdb.columns import told
+
 if TYPE_CHECKING:
     from backends.sources import Recognised
 
@@ -95,19 +97,28 @@ def _constant(value: Any) -> str:
 
 
 def _moment(sql: str, form: str) -> str:
+    """SQL of type TIMESTAMP; null for what is no time, or lies outside the years 1 to 9999 that RFC 3339 can tell of."""
+    since = _microseconds(sql, form)
+    return f"CASE WHEN {told(since)} THEN make_timestamp({since}) END"
+
+
+def _microseconds(sql: str, form: str) -> str:
+    """SQL of type BIGINT, since 1970; null for what is no time."""
     if form == "utc":
-        # DuckDB would read 'epoch' and 'infinity' as times too, and drops the offset when it casts to TIMESTAMP
+        # DuckDB reads a zone's name, and the seconds of an offset, as if they said UTC; and 'epoch' and 'infinity' as times
         return (
-            f"CASE WHEN regexp_matches({sql}, '{_ZONED}') THEN make_timestamp(epoch_us(try_cast({sql} AS TIMESTAMPTZ))) "
-            f"WHEN regexp_matches({sql}, '^[0-9]{{4}}-') THEN try_cast({sql} AS TIMESTAMP) END"
+            f"CASE WHEN regexp_full_match({sql}, '{_DAY}{_CLOCK}{_OFFSET}') THEN epoch_us(try_cast({sql} AS TIMESTAMPTZ)) "
+            f"WHEN regexp_full_match({sql}, '{_DAY}({_CLOCK}Z?)? *') THEN epoch_us(try_cast({sql} AS TIMESTAMP)) END"
         )
     if form == "epoch_ns":
-        return f"try(make_timestamp(try_cast({sql} AS BIGINT) // 1000))"
+        return f"try_cast({sql} AS BIGINT) // 1000"
     per = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}[form]
-    return f"try(make_timestamp(CAST(try_cast({sql} AS DOUBLE) * {per} AS BIGINT)))"
+    return f"try_cast(try_cast({sql} AS DOUBLE) * {per} AS BIGINT)"
 
 
-_ZONED = "^[0-9]{4}-.*:.*([zZ]|[+-][0-9]{2}(:?[0-9]{2})?)$"
+_DAY = "[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
+_CLOCK = r"(T| +)[0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2}([.][0-9]*)?)?"
+_OFFSET = "[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])? *"
 
 
 def stamp(sql: str) -> str:
@@ -147,11 +158,13 @@ def _scale(shape: Any, pointers: Pointers) -> str:
 
 
 def _span(shape: Any, pointers: Pointers) -> str:
-    since, until = text(shape["from"], pointers), text(shape["to"], pointers)
-    if shape["form"] == "epoch_ns":
-        return f"CAST(try_cast({until} AS BIGINT) - try_cast({since} AS BIGINT) AS VARCHAR)"
-    begin, end = _moment(since, shape["form"]), _moment(until, shape["form"])
-    return f"CAST((epoch_us({end}) - epoch_us({begin})) * 1000 AS VARCHAR)"
+    """Nanoseconds; null where there are too many for 64 bits (292 years)."""
+    ends, form = [text(shape[end], pointers) for end in ("from", "to")], shape["form"]
+    if form == "epoch_ns":
+        since, until = (f"try_cast({end} AS BIGINT)::HUGEINT" for end in ends)
+        return f"try_cast({until} - {since} AS BIGINT)::VARCHAR"
+    since, until = (f"epoch_us({_moment(end, form)})::HUGEINT" for end in ends)
+    return f"try_cast(({until} - {since}) * 1000 AS BIGINT)::VARCHAR"
 
 
 def _split(shape: Any, pointers: Pointers) -> str:

@@ -6,7 +6,7 @@ These are read again from the log, only for chains that are looked at. A rule of
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from backends.duckdb.columns import quoted
@@ -146,5 +146,5 @@ def _of(record: Mapping[str, Any], field: str) -> Any:
 
 def rfc3339(microseconds: int) -> str:
     """``2026-10-05T09:00:00.000000Z``."""
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond:06d}Z"
+    moment = datetime(1970, 1, 1) + timedelta(microseconds=microseconds)  # noqa: DTZ001 - UTC, written as Z
+    return moment.isoformat(timespec="microseconds") + "Z"

@@ -8,6 +8,7 @@ line is looked at again in SQL, and what still is not plain goes to the careful 
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ Seen = frozenset[str] | None
 """Fields that a sample of the log holds; None for all. Only these are read from a line in the first pass: a field that
 nobody sends costs as much as one that everybody does. A line that holds another known field is suspect, and is read
 again with all fields."""
+
+
+LARGEST = {"number": sys.float_info.max, "integer": 2.0**63}
+"""The largest size that a number of a kind may have."""
 
 
 def _read(vocabulary: Vocabulary, seen: Seen) -> list[Field]:
@@ -180,9 +185,14 @@ def _value(field: Field) -> str:
 
 
 def converted(kind: str, value: str) -> str:
-    """SQL that turns text into the kind; NULL where it can't be. Times are microseconds since 1970, UTC."""
-    if kind in {"number", "integer"}:
-        return f"TRY_CAST({value} AS DOUBLE)"
+    """SQL that turns text into the kind; NULL where it can't be. Times are microseconds since 1970, UTC.
+
+    Text such as ``inf``, and a number that no double or no 64-bit integer holds, are none: what is computed of them later
+    would be an error for the whole log.
+    """
+    if kind in LARGEST:
+        number = f"TRY_CAST({value} AS DOUBLE)"
+        return f"CASE WHEN abs({number}) <= {LARGEST[kind]!r}::DOUBLE THEN {number} END"
     if kind == "boolean":
         return f"CASE lower({value}) WHEN 'true' THEN true WHEN 'false' THEN false END"
     if kind == "time":
@@ -191,16 +201,29 @@ def converted(kind: str, value: str) -> str:
 
 
 def time(value: str) -> str:
-    """SQL that turns RFC 3339, or an epoch in s, ms, µs or ns, into microseconds since 1970 (BIGINT)."""
+    """SQL that turns RFC 3339, or an epoch in s, ms, µs or ns, into microseconds since 1970 (BIGINT).
+
+    NULL outside the years 1 to 9999, of which alone RFC 3339 can tell, and for an epoch number that `backends.absence`
+    does not take for one.
+    """
     number = f"TRY_CAST({value} AS DECIMAL(38, 9))"
+    written = f"epoch_us(TRY_CAST({value} AS TIMESTAMPTZ))"
     return (
         f"CASE WHEN {value} IS NULL THEN NULL "
-        f"WHEN substr({value}, 5, 1) = '-' THEN epoch_us(TRY_CAST({value} AS TIMESTAMPTZ)) "
-        f"ELSE CASE WHEN abs({number}) < 100000000000 THEN ({number} * 1000000)::BIGINT "
-        f"WHEN abs({number}) < 100000000000000 THEN ({number} * 1000)::BIGINT "
-        f"WHEN abs({number}) < 100000000000000000 THEN ({number})::BIGINT "
-        f"ELSE ({number} / 1000)::BIGINT END END"
+        # of the first and the last day, with its offset, some lies beyond; all others are read without a second look
+        f"WHEN substr({value}, 5, 1) = '-' THEN CASE WHEN {value} BETWEEN '0001-01-02' AND '9999-12-31' THEN {written} "
+        f"WHEN {told(written)} THEN {written} END "
+        f"ELSE CASE WHEN {number} < 100000000 THEN NULL "
+        f"WHEN {number} < 100000000000 THEN ({number} * 1000000)::BIGINT "
+        f"WHEN {number} < 100000000000000 THEN ({number} * 1000)::BIGINT "
+        f"WHEN {number} < 100000000000000000 THEN ({number})::BIGINT "
+        f"WHEN {number} < 10000000000000000000 THEN ({number}::HUGEINT // 1000)::BIGINT END END"
     )
+
+
+def told(microseconds: str) -> str:
+    """SQL: a time, in microseconds since 1970, lies in the years 1 to 9999."""
+    return f"{microseconds} BETWEEN -62135596800000000 AND 253402300799999999"
 
 
 def _careful(vocabulary: Vocabulary, seen: Seen = None) -> tuple[str, str, str, str]:

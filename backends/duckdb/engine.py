@@ -494,7 +494,8 @@ def narrow(claimed: Callable[[str], str]) -> list[str]:
         '"oauth.token.audience_match" AS audience_match',
         "coalesce(\"event.dataset\", 'countersign') AS dataset",
         key("emitter", 'lower("observer.name")') + " AS emitter",
-        '"event.sequence"::BIGINT AS sequence',
+        # a column of numbers holds no more than 53 bits whole: two larger ones would be compared by what is left of them
+        'CASE WHEN abs("event.sequence") <= 9007199254740992 THEN "event.sequence"::BIGINT END AS sequence',
         key("record", '"event.hash"') + " AS record_hash",
         key("record", '"event.previous_hash"') + " AS previous_hash",
         "coalesce(blind_bits, 0::UINTEGER) AS blind",

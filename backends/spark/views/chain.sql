@@ -430,7 +430,10 @@ SELECT
       ' ' || LOWER(TRANSLATE(`observer.name`, 'Σİ', 'σi'))
     )
   END AS emitter,
-  CAST(`event.sequence` AS BIGINT) AS sequence,
+  CASE
+    WHEN ABS(`event.sequence`) <= 9007199254740992
+    THEN CAST(`event.sequence` AS BIGINT)
+  END AS sequence,
   CASE
     WHEN NOT `event.hash` IS NULL
     THEN XXHASH64('record', `event.hash`, ' ' || `event.hash`)

