@@ -71,6 +71,8 @@ class Target:
         views: file name → text of the event view and the chain view, as `compile` reads them.
         bounded: kind of correlation → what a scheduled window finds beside what a sliding one does; none is exact.
         spelled: a field's dotted name → how the language writes it.
+        made: content root → file name → text of what its schemas and source maps give: templates, pipelines, the
+            form of the register.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Target:
     views: Mapping[str, str]
     bounded: Mapping[str, str] = field(default_factory=dict)
     spelled: Callable[[str], str] = str
+    made: Callable[[Path], Mapping[str, str]] = field(default=lambda _root: {})
 
 
 def targets() -> list[str]:

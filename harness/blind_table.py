@@ -50,7 +50,7 @@ class Seen:
 
 
 FILE = "blindness.json"
-"""Beside the rules: the table by stem and source, for packages; `countersign matrix` writes it, a test holds it fresh."""
+"""Beside the rules: the table by stem and source, for packages; `countersign matrix` writes it."""
 
 
 def as_json(seen: Sequence[Seen]) -> str:

@@ -81,14 +81,20 @@ def _head(rule: Rule, target: Target, text: str) -> str:
     return target.comment("\n".join(visible(line) for line in lines))
 
 
-def written(queries: Sequence[Query], target: Target, folder: Path) -> list[Path]:
-    """Write one file a rule, and the views that the queries call; a file is whole or not there.
+def written(queries: Sequence[Query], target: Target, folder: Path, root: Path) -> list[Path]:
+    """Write one file a rule, and what the queries call; a file is whole or not there.
+
+    Args:
+        queries: compiled for the target.
+        target: whose views lie beside them.
+        folder: where.
+        root: the content root, whose schemas and source maps templates and pipelines are made from.
 
     Raises:
         Mistakes: the folder can't be written.
     """
     texts = {Path(query.file): query.whole for query in queries}
-    texts |= {Path(VIEWS) / name: text for name, text in target.views.items()}
+    texts |= {Path(VIEWS) / name: text for name, text in {**target.views, **target.made(root)}.items()}
     paths = []
     try:
         for name, text in texts.items():

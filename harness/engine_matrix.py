@@ -99,7 +99,7 @@ def run(
         with engine.start({each.stem: each.rule for each in takes}, events, chains, sources) as running:
             proofs = _executed(takes, running.judge, bases, events, variants=variants)
             beside = STOCK.get(engine.name) if stock else None
-            said = compared(subjects, beside, running, bases, events) if beside else {}
+            said = compared(takes, beside, running, bases, events) if beside else {}
         for each in subjects:
             kind = each.rule.kind if isinstance(each.rule, Correlation) else ""
             stand = _stand(each, engine, proofs.get(each.stem), refused.get(each.stem, ""), bounds.get(kind, ""))

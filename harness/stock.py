@@ -72,6 +72,24 @@ STOCK = {
         ("sigma.backends.databricks", "DatabricksBackend"),
         ("harness.engines.stock_runs", "OnSpark"),
     ),
+    "elastic": Stock(
+        "elastic",
+        "pysigma-backend-elasticsearch",
+        ("sigma.backends.elasticsearch.elasticsearch_esql", "ESQLBackend"),
+        ("harness.engines.stock_runs", "OnElastic"),
+    ),
+    "lucene": Stock(
+        "lucene",
+        "pysigma-backend-elasticsearch",
+        ("sigma.backends.elasticsearch", "LuceneBackend"),
+        ("harness.engines.stock_runs", "OnQueryStrings"),
+    ),
+    "opensearch2": Stock(
+        "opensearch",
+        "pysigma-backend-opensearch",
+        ("sigma.backends.opensearch", "OpensearchLuceneBackend"),
+        ("harness.engines.stock_runs", "OnQueryStrings"),
+    ),
 }
 """By the engine's name; an engine that is not here has no stock backend, or one that nothing here can run."""
 

@@ -82,8 +82,9 @@ def test_files_are_written_whole_beside_the_views_they_call(tmp_path: Path) -> N
     done = call("-t", name, "-o", str(tmp_path / "out"), "static_api_key", "orphan_write")
     target = load(name)
     found = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}
-    assert found >= {f"views/{view}" for view in target.views}
-    assert found - {f"views/{view}" for view in target.views} <= {
+    beside = {f"views/{view}" for view in (*target.views, *target.made(ROOT.path))}
+    assert found >= beside
+    assert found - beside <= {
         f"{stem}{target.suffix}" for stem in ("static_api_key", "orphan_write")
     }
     assert done.exit_code in {0, 1}
@@ -102,7 +103,7 @@ def test_what_is_refused_is_said_and_the_rest_is_compiled(tmp_path: Path) -> Non
     assert [(one.rule.stem, one.reason) for one in refused] == [
         ("orphan_write", "rule 'orphan_write' can't be said here")
     ]
-    assert written(queries, picky, tmp_path)[0].name.startswith("static_api_key")
+    assert written(queries, picky, tmp_path, ROOT.path)[0].name.startswith("static_api_key")
 
 
 def test_an_unknown_target_is_a_mistake_that_lists_the_known() -> None:
@@ -120,18 +121,23 @@ def test_a_file_in_the_place_of_a_folder_is_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "views").write_text("a file")  # root may write anywhere, but not below a file
     queries, _ = compiled([BY_STEM["static_api_key"]], load(targets()[0]), EVENTS, CHAINS)
     with pytest.raises(Mistakes, match="name another with -o"):
-        written(queries, load(targets()[0]), tmp_path)
+        written(queries, load(targets()[0]), tmp_path, ROOT.path)
 
 
 @pytest.mark.parametrize("name", targets())
 def test_explain_shows_sigma_the_views_words_and_the_result(name: str) -> None:
-    done = call("-t", name, "--explain", "long_lived_token")
-    query, *_ = compiled([BY_STEM["long_lived_token"]], load(name), EVENTS, CHAINS)[0]
-    assert "oauth.token.over_limit: true" in done.output
+    chosen = next(
+        s for s in ("long_lived_token", "static_api_key") if compiled([BY_STEM[s]], load(name), EVENTS, CHAINS)[0]
+    )
+    done = call("-t", name, "--explain", chosen)
+    query, *_ = compiled([BY_STEM[chosen]], load(name), EVENTS, CHAINS)[0]
+    assert {"long_lived_token": "oauth.token.over_limit: true", "static_api_key": "mcp.server.auth: api_key"}[
+        chosen
+    ] in done.output
     assert "the views' words" in done.output
     assert load(name).language in done.output
     assert query.text.split()[0] in done.output
-    assert excerpt(BY_STEM["long_lived_token"], load(name))
+    assert bool(excerpt(BY_STEM[chosen], load(name))) is bool(load(name).views)
 
 
 def test_a_filter_of_ones_own_is_in_the_query(tmp_path: Path) -> None:
@@ -154,3 +160,14 @@ def test_of_a_field_that_is_not_in_the_schema_the_rule_is_refused() -> None:
         target: Target = load(name)
         with pytest.raises(Inexpressible, match=r"no\.such\.field"):
             target.compile(Wanted("static_api_key", stranger), EVENTS, CHAINS)
+
+
+@pytest.mark.parametrize("name", targets())
+def test_what_is_made_from_schemas_and_maps_lies_beside_the_views(name: str, tmp_path: Path) -> None:
+    target = load(name)
+    made = target.made(ROOT.path)
+    assert made == target.made(ROOT.path)
+    assert not set(made) & set(target.views)
+    queries, _ = compiled([BY_STEM["static_api_key"]], target, EVENTS, CHAINS)
+    paths = written(queries, target, tmp_path, ROOT.path)
+    assert {path.name for path in paths} >= set(made)

@@ -113,6 +113,8 @@ def test_what_the_stock_backends_refuse() -> None:
     refused = {name: set(converted(SUBJECTS, one).refused) for name, one in STOCK.items()}
     assert refused["spl"] == {"service_identity_acts_for_many", "scope_escalated_without_consent"}
     assert refused["kql"] == refused["spark"] == CORRELATED
+    assert refused["elastic"] == {"scope_escalated_without_consent"}
+    assert refused["lucene"] == refused["opensearch2"] == CORRELATED
 
 
 def test_the_rules_are_left_as_they_were() -> None:
@@ -176,6 +178,33 @@ def test_on_spark_null_stays_null_under_not_and_an_array_is_no_text() -> None:
     fires = {case.sentence: case.fires for case in BY_STEM["call_past_the_proxy"].cases}
     assert said["call_past_the_proxy"].others
     assert all(fires[sentence] for sentence in said["call_past_the_proxy"].others), "missed: NOT of null is null"
+
+
+@pytest.mark.xdist_group("elastic")
+def test_on_elasticsearch_letter_case_counts_null_stays_null_and_an_array_matches_nothing() -> None:
+    stems = ("static_api_key", "tool_call_without_prompt", "call_past_the_proxy", "unauthorized_burst")
+    subjects = [replace(s, cases=tuple(c for c in s.cases if c.register is None)) for s in map(BY_STEM.get, stems) if s]
+    with ENGINES["elastic"].start({}, EVENTS, CHAINS, SOURCES) as running:
+        said = compared(subjects, STOCK["elastic"], running, Bases.honest(), EVENTS)
+    assert said["static_api_key"].others == ("The source writes the scheme in capital letters.",)
+    for stem in ("tool_call_without_prompt", "call_past_the_proxy", "unauthorized_burst"):
+        fires = {case.sentence: case.fires for case in BY_STEM[stem].cases}
+        assert said[stem].others
+        assert all(fires[sentence] for sentence in said[stem].others), "missed: NOT of null is null, and fixed buckets"
+
+
+@pytest.mark.xdist_group("elastic")
+def test_in_lucenes_words_letter_case_counts_without_a_normaliser() -> None:
+    with ENGINES["lucene"].start({}, EVENTS, CHAINS, SOURCES) as running:
+        said = compared([BY_STEM["static_api_key"]], STOCK["lucene"], running, Bases.honest(), EVENTS)
+    assert said["static_api_key"].others == ("The source writes the scheme in capital letters.",)
+
+
+@pytest.mark.xdist_group("opensearch")
+def test_on_opensearch_the_stock_query_string_is_right_where_the_template_folds_case() -> None:
+    with ENGINES["opensearch2"].start({}, EVENTS, CHAINS, SOURCES) as running:
+        said = compared([BY_STEM["static_api_key"]], STOCK["opensearch2"], running, Bases.honest(), EVENTS)
+    assert said["static_api_key"].word == stock.EQUAL
 
 
 class Wrong:

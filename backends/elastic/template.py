@@ -14,6 +14,9 @@ A longer text stays in the source; to a query its field is absent."""
 ARGUMENT = "countersign.argument"
 """Field of the index alone: the texts that a tool's arguments hold at any depth, each as ``key␝text`` (ingest.py)."""
 
+FOLDED = "folded"
+"""Name of the normaliser, and of the sub-field of each text that Lucene's query strings compare without letter case."""
+
 _TYPES = {"boolean": "boolean", "integer": "long", "number": "double", "time": "date_nanos"}
 
 
@@ -33,7 +36,11 @@ def template(vocabulary: Vocabulary) -> dict[str, Any]:
     return {
         "index_patterns": ["countersign-events*"],
         "template": {
-            "settings": {"index.default_pipeline": "countersign-events", "index.mapping.total_fields.limit": 2000},
+            "settings": {
+                "index.default_pipeline": "countersign-events",
+                "index.mapping.total_fields.limit": 2000,
+                "analysis": {"normalizer": {FOLDED: {"type": "custom", "filter": ["lowercase"]}}},
+            },
             "mappings": {"dynamic": False, "properties": properties},
         },
     }
@@ -43,4 +50,6 @@ _KEYWORD = {"type": "keyword", "ignore_above": LONGEST}
 
 
 def _mapping(field: Field) -> dict[str, Any]:
-    return dict(_KEYWORD) if field.kind == "keyword" else {"type": _TYPES[field.kind]}
+    if field.kind != "keyword":
+        return {"type": _TYPES[field.kind]}
+    return dict(_KEYWORD) if field.derived else {**_KEYWORD, "fields": {FOLDED: {**_KEYWORD, "normalizer": FOLDED}}}

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 from backends.correlation import Correlation
 from backends.opensearch.backend import query
 from backends.opensearch.correlate import search, trigger
+from backends.opensearch.register import pipeline, text
+from backends.opensearch.sources import source_pipelines
+from backends.opensearch.template import template
+from backends.sources import SourceMaps
 from backends.target import Inexpressible, Target, Wanted, fields_read
+from backends.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sigma.rule import SigmaRule
-
-    from backends.vocabulary import Vocabulary
 
 INDEX = "countersign-events"
 LATE = frozenset({"event.sequence_gap", "event.hash_broken", "chain.id", "chain.id_source"})
@@ -85,6 +88,21 @@ def takes(rule: SigmaRule | Correlation, events: Vocabulary, chains: Vocabulary)
     return True
 
 
+def made(root: Path) -> dict[str, str]:
+    """The index template, the pipeline of the facts with an empty register, and one pipeline a source map."""
+    events = Vocabulary.load(root / "schemas" / "event.schema.json")
+    never = [
+        (name, stage, tuple(what))
+        for name, one in SourceMaps.load(root / "schemas" / "sources").items()
+        for stage, what in one.never.items()
+    ]
+    return {
+        "template.json": text(template(events)),
+        f"pipeline-{INDEX}.json": text(pipeline(events, {}, never)),
+        **source_pipelines(root),
+    }
+
+
 def _views() -> dict[str, str]:
     folder = Path(__file__).parent / "views"
     return {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.iterdir())}
@@ -103,4 +121,5 @@ TARGET = Target(
     },
     compile=compiled,
     views=_views(),
+    made=made,
 )

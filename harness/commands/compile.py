@@ -62,7 +62,7 @@ def command(
     elif output is None:
         click.echo("\n".join(query.whole for query in queries), nl=False)
     if output is not None:
-        paths = written(queries, target, output)
+        paths = written(queries, target, output, place.path)
         click.echo(f"{len(queries)} rules, {len(paths)} files in {visible(str(output))}", err=True)
     for one in refused:
         click.echo(f"{visible(one.rule.stem)}: {visible(one.reason)}", err=True)

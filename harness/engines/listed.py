@@ -64,6 +64,20 @@ ENGINES = {
         Listed("duckdb", "DuckDB", "duckdb", "DuckDB itself", ("harness.judging", "Embedded")),
         Listed("spark", "Spark", "spark", "Spark itself, on this machine's cores", ("harness.engines.spark", "Spark")),
         Listed(
+            "elastic",
+            "Elasticsearch",
+            "elastic",
+            "an Elasticsearch 8.19 node: ES|QL over records that the ingest pipeline's rules were applied to",
+            ("harness.engines.elastic", "Elastic"),
+        ),
+        Listed(
+            "lucene",
+            "Elasticsearch, Lucene",
+            "lucene",
+            "the same node, asked by query strings",
+            ("harness.engines.elastic", "Lucene"),
+        ),
+        Listed(
             "opensearch2",
             "OpenSearch 2",
             "opensearch",

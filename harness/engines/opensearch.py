@@ -113,6 +113,12 @@ class OpenSearch:
         said = self.node.call("POST", "/_scripts/painless/_execute", {"script": script})["result"]
         return {int(place) for place in re.findall(r"\d+", said)}
 
+    def found(self, query_string: str) -> set[int]:
+        """The records that a query string finds in the data set judged last."""
+        return {
+            int(hit["_id"]) for hit in self._search({"query": {"query_string": {"query": query_string}}}, source=False)
+        }
+
     def pasted(self, request: str) -> set[int]:
         """The records that the query of a compiled monitor finds, whatever the time."""
         monitor = json.loads(re.sub(r"^(#.*|POST .*)\n", "", request, flags=re.MULTILINE))

@@ -10,6 +10,7 @@ import duckdb_kql
 
 from backends.sentinel.columns import ROW
 from backends.spark.views import CHAINS, EVENTS
+from harness.engines.node.start import NodeError
 from harness.engines.spark import PLACE
 from harness.engines.spl.expression import STARTED
 from harness.engines.spl.judge import LAST, dated, indexed
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from harness.case import Tables
+    from harness.engines.elastic import Elastic, Lucene
     from harness.engines.kql import Kql
+    from harness.engines.opensearch import OpenSearch
     from harness.engines.spark import Spark
     from harness.engines.spl.judge import Spl
     from harness.stock import Query
@@ -120,6 +123,70 @@ class OnSpark:
                     if hit:
                         found[stem].add(place)
         return found, failed
+
+
+class OnElastic:
+    """ES|QL on the node: our view stands between the index and the stock condition."""
+
+    def __init__(self, running: Elastic) -> None:
+        self.running = running
+        self._views: dict[bool, str] = {}
+
+    def left(
+        self, queries: Mapping[str, Query], _records: Sequence[dict[str, Any]], _tables: Tables, _now: datetime | None
+    ) -> Left:
+        """See `harness.stock.Runner`."""
+        found: dict[str, set[Any]] = {}
+        failed: dict[str, str] = {}
+        for stem, query in queries.items():
+            try:
+                rows = list(self.running.held.rows(self._over_view(query)))
+            except NodeError as wrong:
+                failed[stem] = _first(_reason(str(wrong)))
+                continue
+            found[stem] = {key for row in rows for key in self._keys(row, of_chains=query.of_chains)}
+        return found, failed
+
+    def _over_view(self, query: Query) -> str:
+        """The stock query over all facts; a group of it says which records it holds."""
+        if query.of_chains not in self._views:
+            self._views[query.of_chains] = self.running.view(of_chains=query.of_chains)
+        _, condition = re.split(r"(?=\| where )", query.text, maxsplit=1)
+        counted = re.sub(r"\| stats ", "| stats cs_records=values(_id), ", condition)
+        return f"{self._views[query.of_chains]}{counted}\n"
+
+    @staticmethod
+    def _keys(row: Mapping[str, Any], *, of_chains: bool) -> list[Any]:
+        if of_chains:
+            return [row["chain.id"]]
+        ids = row.get("cs_records", row.get("_id"))
+        return [int(one) for one in (ids if isinstance(ids, list) else [ids])]
+
+
+class OnQueryStrings:
+    """Query strings on a node that holds records with their facts, or as they were sent."""
+
+    def __init__(self, running: Lucene | OpenSearch) -> None:
+        self.running = running
+
+    def left(
+        self, queries: Mapping[str, Query], _records: Sequence[dict[str, Any]], _tables: Tables, _now: datetime | None
+    ) -> Left:
+        """See `harness.stock.Runner`."""
+        found: dict[str, set[Any]] = {}
+        failed: dict[str, str] = {}
+        for stem, query in queries.items():
+            try:
+                found[stem] = self.running.found(query.text)
+            except NodeError as wrong:
+                failed[stem] = _first(_reason(str(wrong)))
+        return found, failed
+
+
+def _reason(said: str) -> str:
+    """The reason that a node gives, without the request."""
+    given = re.search(r'"reason":"((?:[^"\\]|\\.)*)"', said)
+    return given[1].replace("\\n", " ") if given else said
 
 
 def _condition(query: str) -> str:

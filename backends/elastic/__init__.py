@@ -1,0 +1,1 @@
+"""Elasticsearch and Kibana: rules in ES|QL, facts at query time."""

@@ -1,0 +1,1 @@
+"""Lucene query strings: for rules that read what a log says, and nothing that a view computes."""
