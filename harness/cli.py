@@ -16,6 +16,8 @@ COMMANDS = {
     "explain": "say what a rule or a finding means, or why a rule does not fire",
     "compile": "write the rules in the language of a SIEM, ready to paste",
     "build": "build the packages that SIEMs import",
+    "drift": "compare what a SIEM has installed with the pack, changing nothing",
+    "replay": "make a kit that sends attacks into a SIEM and asks which rules fired",
     "test": "prove rules and filters, also your own, by their cases and variants",
     "generate": "write synthetic logs with labelled attacks",
     "matrix": "run every rule on every engine, and write how each stands",
