@@ -44,6 +44,8 @@ HEAD = "cs_rest_begins"
 BETWEEN = "\\t"
 """Between packed columns, as a literal of ES|QL writes it."""
 
+_OF_MAIN = (f"WHERE {MAIN}", f"AND {MAIN}")
+
 Lively = tuple[Command, frozenset[str]]
 
 
@@ -61,66 +63,73 @@ def lowered(commands: Sequence[Command], wanted: Iterable[str]) -> list[Command]
     while at < len(line):
         command, after = line[at]
         if command.kind != "INLINE STATS":
-            if command.kind == "STATS" and rest:
-                found += _unpacked(REST, (HEAD, *rest), (name for name in rest if name in command.reads))
-                rest = ()
             found.append(command)
             at += 1
             continue
-        end = _end(line, at)
+        stretch = line[at + 1 : _end(line, at) + 1]
+        folds = bool(stretch) and _is_fold(stretch[0][0])
+        last = not any(later.kind == "INLINE STATS" for later, _ in stretch)
         alive = after - command.writes - set(command.by)
-        before, late, count = _hoisted(line[at + 1 :], command, alive)
-        folds = _folds(line, at)
+        before, later, taken = _hoisted(line[at + 1 :], command, alive)
         own = sorted(alive - {RECORD, MAIN, *rest})
-        if MAIN in alive and not folds and not rest:
-            carried = tuple(name for name in own if name not in _read(line, at, end))
-            if carried:
-                line_of = f'CONCAT("-{BETWEEN}", {_joined(carried)})'
-                found.append(_eval(f'{REST} = CASE({MAIN}, {line_of}, "-{BETWEEN * len(carried)}")'))
-            rest = carried
-            own = [name for name in own if name not in carried]
+        if MAIN in alive and not last and not rest:
+            rest = tuple(name for name in own if name not in _read(stretch))
+            own = [name for name in own if name not in rest]
+            found += _carried(rest)
         packed = (RECORD, *([MAIN] if MAIN in alive and not folds else []), *own)
-        found += _grouped(command, packed, bool(rest), folds)
-        found += before
+        found += [*_grouped(command, packed, bool(rest), folds), *before]
         if not folds:
-            found.append(parse(f"| MV_EXPAND {ROW}")[0])
-        if folds:
-            found += _unpacked(
-                ROW, (*packed, *([HEAD] if rest else []), *rest), (name for name in (*packed, *rest) if name in alive)
-            )
+            found += parse(f"| MV_EXPAND {ROW}")
+        if last:
+            order = (*packed, *([HEAD] if rest else []), *rest)
+            found += _unpacked(order, (name for name in order if name in alive))
             rest = ()
         else:
-            found += _unpacked(ROW, packed, packed, bool(rest))
-        found += late
-        at += 1 + count + folds
+            found += _unpacked((*packed, *([REST] if rest else [])), packed)
+        found += later
+        at += 1 + taken + folds
     return eager(found)
 
 
-def _folds(line: Sequence[Lively], at: int) -> bool:
+def _is_fold(command: Command) -> bool:
     """Whether only main rows go on after the command."""
-    return at + 1 < len(line) and line[at + 1][0].kind == "WHERE" and line[at + 1][0].body.strip() == MAIN
+    return command.kind == "WHERE" and command.body.strip() == MAIN
 
 
 def _end(line: Sequence[Lively], at: int) -> int:
     """Where the stretch of copies ends: at ``WHERE cs_main_is``, at a STATS, or where the view does."""
     for place in range(at + 1, len(line)):
-        command = line[place][0]
-        if command.kind == "STATS" or (command.kind == "WHERE" and command.body.strip() == MAIN):
+        if line[place][0].kind == "STATS" or _is_fold(line[place][0]):
             return place
     return len(line) - 1
 
 
-def _read(line: Sequence[Lively], at: int, end: int) -> set[str]:
-    """Columns that are read on copies too."""
-    found: set[str] = set()
-    for command, _ in line[at + 1 : end + 1]:
+def _read(stretch: Sequence[Lively]) -> set[str]:
+    """Columns that rows have until the stretch is packed for the last time, and that copies need even after that."""
+    last = max(place for place, (command, _) in enumerate(stretch) if command.kind == "INLINE STATS")
+    found = {name for command, _ in stretch[: last + 1] for name in command.reads}
+    live: set[str] = set()
+    for command, _ in reversed(stretch):
         if command.kind == "STATS":
-            for one in command.assignments:
-                found |= set() if one.expression.rstrip().endswith(f"WHERE {MAIN}") else one.reads
-            found |= set(command.by)
+            kept = [one for one in command.assignments if not one.expression.rstrip().endswith(_OF_MAIN)]
+            live = {name for one in kept for name in one.reads}.union(command.by)
+        elif command.kind == "EVAL":
+            for one in reversed(command.assignments):
+                if one.name in live:
+                    live.discard(one.name)
+                    live |= one.reads
         else:
-            found |= command.reads
-    return found
+            live -= command.writes
+            live |= command.reads
+    return found | live
+
+
+def _carried(rest: Sequence[str]) -> list[Command]:
+    """What only main rows carry, as a text; on copies as many empty ones."""
+    if not rest:
+        return []
+    text = f'CONCAT("-{BETWEEN}", {_joined(rest)})'
+    return [_eval(f'{REST} = CASE({MAIN}, {text}, "-{BETWEEN * len(rest)}")')]
 
 
 def _hoisted(
@@ -178,12 +187,11 @@ def _written(name: str) -> str:
     return f'COALESCE(TO_BASE64({column}), "")' if name.endswith("_text") else f'COALESCE({column}, "")'
 
 
-def _unpacked(source: str, order: Sequence[str], turned: Iterable[str], rest: bool = False) -> list[Command]:  # noqa: FBT001, FBT002
-    """Columns out of a packed text, in its order; those that something reads are turned into what they were."""
-    pattern = BETWEEN.join(f"%{{{name}}}" for name in (*order, *([REST] if rest else [])))
-    cut = parse(f'| DISSECT {source} "{pattern}"')[0]
+def _unpacked(order: Sequence[str], turned: Iterable[str]) -> list[Command]:
+    """Columns out of a packed row, in its order; those that something reads are turned into what they were."""
+    pattern = BETWEEN.join(f"%{{{name}}}" for name in order)
     values = [f"{quoted(name)} = {_turned(name)}" for name in turned if name != RECORD]
-    return [cut, *([_eval(*values)] if values else [])]
+    return [*parse(f'| DISSECT {ROW} "{pattern}"'), *([_eval(*values)] if values else [])]
 
 
 def _turned(name: str) -> str:
