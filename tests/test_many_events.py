@@ -65,7 +65,9 @@ class Log:
         options = ("--events", str(events), "--attacks", chosen, "--attack-rate", "0.05", "--seed", "7")
         done = CliRunner().invoke(command, [*outputs, *options], catch_exceptions=False)
         assert done.exit_code == 0, done.output
-        self.records = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+        lines = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
+        # some are delivered twice: a scan takes these for one record, a node gives each an id of its own
+        self.records = [json.loads(line) for line in dict.fromkeys(lines)]
         self.tables: Tables = dict(Register.load(folder / "register").tables)
         self.sources: Sources = sources_of([], SourceMaps.load(ROOT.sources, folder / "sources"))
 
