@@ -24,19 +24,32 @@ NOT_RUN = {
     "that is emitted; each of its commands is tested by the examples of Splunk's documentation.",
     "Microsoft Sentinel": "Every query is bound by Microsoft's own parser against the table schema, and run by "
     "duckdb-kql; no workspace was asked.",
+    "Kibana": "Each ES|QL query is executed on an Elasticsearch node; importing and scheduling it is Kibana's.",
     "OpenSearch monitors": "The body of a monitor's query is executed as a search; the monitor itself is not run.",
 }
 """What can't be run here, and what stands in for it."""
 
+CHAINS = {
+    "DuckDB": "joined and judged as the log is scanned; exact.",
+    "Spark": "the same statements, translated; exact.",
+    "Splunk": "the macro `countersign_chains`, at search time; exact.",
+    "Sentinel": "the function `countersign_chains()`, at query time; exact.",
+    "Elasticsearch 8.19": "within each rule's ES|QL query: what is said with INLINE STATS is lowered to STATS, MV_EXPAND and "
+    "DISSECT; exact, and nothing has to be refreshed.",
+    "Elasticsearch 9": "the same text with INLINE STATS as it stands (`views/chains-9.esql`); not run here.",
+    "OpenSearch": "none: a monitor joins no records. `countersign scan` or the Spark job over the same logs gives them.",
+}
+"""What each way gives of the chain facts, all of which a test compares with DuckDB's."""
 
-def markdown(matrix: Matrix, seen: Sequence[Seen]) -> str:
-    """The page ``docs/matrix.md``."""
+
+def markdown(matrix: Matrix, seen: Sequence[Seen], *, variants: bool = True) -> str:
+    """The page ``docs/matrix.md``; ``variants`` says whether they were executed too."""
     rows = _rows(matrix)
     engines = matrix.engines
     lines = [
         "# Every rule on every engine",
         "",
-        "Each cell was executed: a rule on all its cases and on every variant of them, on the engine that is named above,",
+        f"Each cell was executed: a rule on all its cases{' and on every variant of them' * variants}, on the engine named above,",
         "compared with the oracle, an evaluator written from the Sigma specification. The number says how many.",
         "**equal**: the same verdict on each. **bounded**: a scheduled window stands in for a sliding one; it misses",
         "nothing, and what more it may find is said below. **not expressible**: the target refuses the rule, and why is",
@@ -55,6 +68,7 @@ def markdown(matrix: Matrix, seen: Sequence[Seen]) -> str:
         total[stand.engine][1] += len(stand.failures)
     lines.append(f"| **cells, differing** | {' | '.join(f'{n:,}, {wrong}' for n, wrong in total.values())} |")
     lines += _reasons(matrix)
+    lines += ["", "## Facts of chains", "", *(f"- **{where}**: {way}" for where, way in CHAINS.items())]
     lines += _stock(matrix)
     lines += ["", "## Not run here", "", *(f"- **{what}**: {instead}" for what, instead in NOT_RUN.items())]
     return "\n".join([*lines, *_blindness(seen), ""])

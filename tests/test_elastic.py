@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -172,6 +173,29 @@ def test_each_case_of_a_rule_on_events_has_the_verdict_of_the_oracle(node: Elast
         assert answer.agrees, (cell.subject.stem, cell.case.sentence)
         assert answer.engine == cell.case.fires, (cell.subject.stem, cell.case.sentence)
     assert cells == sum(len(subject.cases) for subject in SINGLE)
+
+
+def of_chains(subjects: list[Subject]) -> int:
+    """Every case of rules on chains: the oracle's verdict on the node's own chains, and what is expected."""
+    cells = 0
+    with Elastic({s.stem: s.rule for s in subjects}, EVENTS, CHAINS, SOURCES) as started:
+        for cell, answer in as_written(subjects, started.judge, Bases.honest(), EVENTS):
+            cells += 1
+            assert answer.agrees, (cell.subject.stem, cell.case.sentence)
+            assert answer.engine == cell.case.fires, (cell.subject.stem, cell.case.sentence)
+    return cells
+
+
+def test_each_case_of_a_rule_on_chains_without_a_register_of_its_own_has_the_verdict_of_the_oracle() -> None:
+    """Few data sets: to plan a chain query takes seconds."""
+    plain = [replace(s, cases=tuple(c for c in s.cases if c.register is None)) for s in EVERY if s.of_chains]
+    assert of_chains([s for s in plain if s.cases]) > 100
+
+
+@pytest.mark.slow
+def test_each_case_of_a_rule_on_chains_has_the_verdict_of_the_oracle() -> None:
+    chosen = [s for s in EVERY if s.of_chains]
+    assert of_chains(chosen) == sum(len(subject.cases) for subject in chosen)
 
 
 def of_one(subject: Subject, engine: type[Elastic | Lucene]) -> None:

@@ -21,7 +21,7 @@ from harness.paths import Root
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-pytestmark = pytest.mark.xdist_group("elasticsearch")
+pytestmark = pytest.mark.xdist_group("elastic")
 
 ROOT = Root.default()
 EVENTS, CHAINS = Vocabulary.load(ROOT.event_schema), Vocabulary.load(ROOT.chain_schema)

@@ -57,7 +57,9 @@ def command(
     folder = output or place.path / "docs"
     folder.mkdir(parents=True, exist_ok=True)
     first = "<!-- Written by harness/matrix_page.py: run `countersign matrix`. -->\n"
-    (folder / "matrix.md").write_text(first + markdown(matrix, seen), encoding="utf-8", newline="\n")
+    (folder / "matrix.md").write_text(
+        first + markdown(matrix, seen, variants=not quick), encoding="utf-8", newline="\n"
+    )
     (folder / "matrix.html").write_text(html(matrix), encoding="utf-8", newline="\n")
     if not rules and output is None:
         (place.rules / FILE).write_text(as_json(seen), encoding="utf-8", newline="\n")
