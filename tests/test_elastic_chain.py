@@ -50,7 +50,7 @@ def by_members(events: Sequence[Any], chains: Mapping[str, Any]) -> dict[tuple[i
     return found
 
 
-@pytest.mark.parametrize("order", ["as written", "reversed"])
+@pytest.mark.parametrize("order", ["as written", pytest.param("reversed", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("register", sorted({story.register for story in test_joining.WHOLE}), ids=lambda r: r[:60])
 def test_each_chain_is_what_duckdb_says(engine: Elastic, register: str, order: str) -> None:
     stories = [story for story in test_joining.WHOLE if story.register == register]
