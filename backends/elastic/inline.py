@@ -56,13 +56,17 @@ def lowered(commands: Sequence[Command], wanted: Iterable[str]) -> list[Command]
         commands: of a view that keeps the conventions above.
         wanted: columns of its result.
     """
-    line = [(command, after) for command, after in lively(commands, wanted) if command.kind != "DROP"]
+    wanted = frozenset(wanted)
+    needed = _unmultiplied([command for command, _ in lively(commands, wanted)])
+    line = [(command, after) for command, after in lively(needed, wanted) if command.kind != "DROP"]
     found: list[Command] = []
     rest: tuple[str, ...] = ()
     at = 0
     while at < len(line):
         command, after = line[at]
         if command.kind != "INLINE STATS":
+            if command.kind == "MV_EXPAND":  # it copies all that there is
+                found += parse(f"| KEEP {', '.join(map(quoted, sorted(after | command.reads)))}")
             found.append(command)
             at += 1
             continue
@@ -89,6 +93,35 @@ def lowered(commands: Sequence[Command], wanted: Iterable[str]) -> list[Command]
         found += later
         at += 1 + taken + folds
     return eager(found)
+
+
+def _unmultiplied(commands: Sequence[Command]) -> list[Command]:
+    """Without the stretches of copies that nothing reads: a rule that asks for less needs only main rows there."""
+    found: list[Command] = []
+    begun: int | None = None
+    for command in commands:
+        if command.kind == "MV_EXPAND" and begun is None:
+            begun = len(found)
+        found.append(command)
+        if command.kind == "INLINE STATS":
+            begun = None if begun is None else -1
+        elif command.kind == "STATS" or _is_fold(command):
+            if (
+                begun is not None
+                and begun >= 0
+                and all(one.expression.endswith(_OF_MAIN) for one in command.assignments)
+            ):
+                found[begun:] = [_single(part) for part in found[begun:] if part.kind != "MV_EXPAND"]
+            begun = None
+    return found
+
+
+def _single(command: Command) -> Command:
+    """A command where each record has one row."""
+    made = tuple(
+        replace(one, expression="true", reads=frozenset()) if one.name == MAIN else one for one in command.assignments
+    )
+    return _of(command, made) if command.kind == "EVAL" else command
 
 
 def _is_fold(command: Command) -> bool:
