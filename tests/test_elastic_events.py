@@ -378,6 +378,7 @@ def test_the_view_makes_absent_what_an_index_without_the_pipeline_holds(held: He
 
 
 WRITTEN = (
+    '{"k":"a\\u001fb","\\u001f":"c␟d"}',
     *('{"k":"a","k":"b"}', '{"k":7,"k":"b"}', '{"x":{"k":"a"},"x":{"k":"b"}}', '{"k":{"k":"c"},"k":"d"}'),
     *(
         '{"x":[{"k":"a"},[{"k":"b"}]],"k":{"k":"c"}}',

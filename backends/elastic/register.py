@@ -22,7 +22,10 @@ ITEM, SECTION, PAIR = "␟", "␞", "␝"
 """What stands between the items of a list that is worked on as text, between such lists, and within a pair."""
 
 REPLACED = "\N{REPLACEMENT CHARACTER}"
-_PLAIN = str.maketrans(dict.fromkeys((ITEM, SECTION, PAIR), REPLACED))
+SPLIT_AT = "\x1f"
+"""What the chain view splits lists at: SPLIT takes one byte alone."""
+
+_PLAIN = str.maketrans(dict.fromkeys((ITEM, SECTION, PAIR, SPLIT_AT), REPLACED))
 
 _TEXT, _YES, _WHOLE, _NUMBER = "keyword", "boolean", "long", "double"
 SHAPES: Mapping[str, Mapping[str, str]] = {

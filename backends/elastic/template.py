@@ -49,7 +49,13 @@ def template(vocabulary: Vocabulary) -> dict[str, Any]:
 _KEYWORD = {"type": "keyword", "ignore_above": LONGEST}
 
 
+ORDERED = frozenset({"oauth.act.chain"})
+"""Lists whose order says something: doc values would sort them; without these ES|QL reads the source."""
+
+
 def _mapping(field: Field) -> dict[str, Any]:
     if field.kind != "keyword":
         return {"type": _TYPES[field.kind]}
+    if field.name in ORDERED:
+        return {**_KEYWORD, "doc_values": False, "fields": {FOLDED: {**_KEYWORD, "normalizer": FOLDED}}}
     return dict(_KEYWORD) if field.derived else {**_KEYWORD, "fields": {FOLDED: {**_KEYWORD, "normalizer": FOLDED}}}
