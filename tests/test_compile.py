@@ -84,9 +84,7 @@ def test_files_are_written_whole_beside_the_views_they_call(tmp_path: Path) -> N
     found = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}
     beside = {f"views/{view}" for view in (*target.views, *target.made(ROOT.path))}
     assert found >= beside
-    assert found - beside <= {
-        f"{stem}{target.suffix}" for stem in ("static_api_key", "orphan_write")
-    }
+    assert found - beside <= {f"{stem}{target.suffix}" for stem in ("static_api_key", "orphan_write")}
     assert done.exit_code in {0, 1}
     assert f"static_api_key{target.suffix}" in found
 
