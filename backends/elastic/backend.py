@@ -10,8 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sigma.backends.elasticsearch.elasticsearch_esql import ESQLBackend
-from sigma.conditions import ConditionFieldEqualsValueExpression, ConditionOR
-from sigma.conversion.state import ConversionState
 from sigma.types import (
     SigmaBool,
     SigmaCasedString,
@@ -30,9 +28,10 @@ from sigma.types import (
 from backends.elastic.esql import quoted, string
 from backends.elastic.pattern import literal, whole
 from backends.target import Inexpressible
+from backends.typed_backend import TypedBackend, fold, plain_text
 
 if TYPE_CHECKING:
-    from sigma.rule import SigmaRule
+    from sigma.conversion.state import ConversionState
 
     from backends.vocabulary import Field, Vocabulary
 
@@ -43,7 +42,7 @@ _NUMBERS = frozenset({"number", "integer"})
 _MEETS = {"LT": "<", "LTE": "<=", "GT": ">", "GTE": ">="}
 
 
-class ElasticBackend(ESQLBackend):
+class ElasticBackend(TypedBackend, ESQLBackend):
     """One rule at a time.
 
     Attributes:
@@ -57,45 +56,14 @@ class ElasticBackend(ESQLBackend):
         super().__init__()
         self.vocabulary = vocabulary
 
-    def expression(self, rule: SigmaRule) -> str:
-        """One condition for WHERE; where it is neither true nor false, it is not met.
-
-        Raises:
-            Inexpressible: one sentence that names the rule and the construct.
-        """
-        try:
-            parts = [str(self.convert_condition(c.parsed, ConversionState())) for c in rule.detection.parsed_condition]
-        except Inexpressible as refused:
-            raise Inexpressible(f"rule {rule.title!r}: {refused}") from None
-        return parts[0] if len(parts) == 1 else " OR ".join(f"({part})" for part in parts)
-
     def convert_condition_not(self, cond: Any, state: ConversionState) -> str:
         """Stock: ``not f == "a"`` is null where the field is absent, so the row is lost."""
         return f"NOT COALESCE({self.convert_condition(cond.args[0], state)}, false)"
 
-    def convert_condition_val(self, cond: Any, state: ConversionState) -> str:
-        """A search for a text in no field. Refused."""
-        del state
-        raise Inexpressible(f"the search for {str(cond.value)!r} has no field; name the field to search")
-
-    def decide_convert_condition_as_in_expression(self, cond: Any, state: ConversionState) -> bool:  # noqa: ARG002
-        """``IN`` for plain texts of one keyword; stock: for numbers and texts alike, with letter case."""
-        return (
-            isinstance(cond, ConditionOR)
-            and len({getattr(arg, "field", None) for arg in cond.args}) == 1
-            and all(isinstance(arg, ConditionFieldEqualsValueExpression) and self._listed(arg) for arg in cond.args)
-        )
-
-    def _listed(self, cond: ConditionFieldEqualsValueExpression) -> bool:
-        field, value = self.vocabulary.fields.get(cond.field), cond.value
-        if type(value) is not SigmaString or not value.s or value.contains_special():
-            return False
-        return field is not None and field.kind == "keyword" and not field.array and _plain(value).isascii()
-
     def convert_condition_as_in_expression(self, cond: Any, state: ConversionState) -> str:
         """Without letter case."""
         del state
-        values = ", ".join(string(folded(_plain(arg.value))) for arg in cond.args)
+        values = ", ".join(string(fold(plain_text(arg.value))) for arg in cond.args)
         return f"TO_LOWER({quoted(cond.args[0].field)}) IN ({values})"
 
     def convert_condition_field_eq_val(self, cond: Any, state: ConversionState) -> str:  # noqa: ARG002 - stock's
@@ -143,15 +111,6 @@ class ElasticBackend(ESQLBackend):
         return f"{left} == {right}"
 
 
-def folded(text: str) -> str:
-    """In lower case, character by character, as rules compare."""
-    return "".join(character.lower()[0] for character in text)
-
-
-def _plain(value: SigmaString) -> str:
-    return "".join(str(part) for part in value.s)
-
-
 def lowered(at: str) -> str:
     """Any text in lower case: Java writes a capital sigma at a word's end as another letter than elsewhere."""
     return f'TO_LOWER(REPLACE({at}, "Σ", "σ"))'
@@ -190,7 +149,7 @@ def _equal(field: Field, said: str, *, cased: bool = False) -> str:
         return _like(field, said, cased=cased)
     if cased:
         return f"{written(field)} == {string(said)}"
-    return f"{_beside(written(field), said)} == {string(folded(said))}"
+    return f"{_beside(written(field), said)} == {string(fold(said))}"
 
 
 def _compared(field: Field, value: SigmaCompareExpression) -> str:
@@ -213,7 +172,7 @@ def _network(field: Field, value: SigmaCIDRExpression) -> str:
 def _string(field: Field, value: SigmaString) -> str:
     cased = isinstance(value, SigmaCasedString)
     if not value.contains_special():
-        plain = _plain(value)
+        plain = plain_text(value)
         if field.kind == "boolean" and not cased and plain.lower() in {"true", "false"}:
             return f"{quoted(field.name)} == {plain.lower()}"
         return _equal(field, plain, cased=cased)
@@ -224,7 +183,7 @@ def _string(field: Field, value: SigmaString) -> str:
     if field.array and inner:
         pattern = "".join(
             {"*": f"[^{SEPARATOR}]*", "?": f"[^{SEPARATOR}]"}.get(_shape(part))
-            or literal(str(part) if cased else folded(str(part)))
+            or literal(str(part) if cased else fold(str(part)))
             for part in parts
         )
         return _matched(
@@ -246,7 +205,7 @@ def _like(field: Field, pattern: str, *, cased: bool, wild: bool = False) -> str
     """``LIKE``; of a list, between the marks that its items stand between."""
     if not wild:
         pattern = pattern.replace("\\", "\\\\").replace("*", "\\*").replace("?", "\\?")
-    pattern = pattern if cased else folded(pattern)
+    pattern = pattern if cased else fold(pattern)
     if not field.array:
         at = written(field) if cased else _beside(written(field), pattern)
         return f"{at} LIKE {string(pattern)}"

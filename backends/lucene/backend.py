@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sigma.backends.elasticsearch.elasticsearch_lucene import LuceneBackend
-from sigma.conversion.state import ConversionState
 from sigma.types import (
     SigmaBool,
     SigmaCasedString,
@@ -25,13 +24,13 @@ from sigma.types import (
     SpecialChars,
 )
 
-from backends.elastic.backend import folded
 from backends.elastic.pattern import literal, whole
 from backends.elastic.template import FOLDED
 from backends.target import Inexpressible
+from backends.typed_backend import TypedBackend, fold
 
 if TYPE_CHECKING:
-    from sigma.rule import SigmaRule
+    from sigma.conversion.state import ConversionState
 
     from backends.vocabulary import Field, Vocabulary
 
@@ -39,7 +38,7 @@ _NUMBERS = frozenset({"number", "integer"})
 _MEETS = {"LT": "<", "LTE": "<=", "GT": ">", "GTE": ">="}
 
 
-class LuceneQueries(LuceneBackend):
+class LuceneQueries(TypedBackend, LuceneBackend):
     """One rule at a time.
 
     Attributes:
@@ -49,23 +48,6 @@ class LuceneQueries(LuceneBackend):
     def __init__(self, vocabulary: Vocabulary) -> None:
         super().__init__()
         self.vocabulary = vocabulary
-
-    def expression(self, rule: SigmaRule) -> str:
-        """One query string.
-
-        Raises:
-            Inexpressible: one sentence that names the rule and the construct.
-        """
-        try:
-            parts = [str(self.convert_condition(c.parsed, ConversionState())) for c in rule.detection.parsed_condition]
-        except Inexpressible as refused:
-            raise Inexpressible(f"rule {rule.title!r}: {refused}") from None
-        return parts[0] if len(parts) == 1 else " OR ".join(f"({part})" for part in parts)
-
-    def convert_condition_val(self, cond: Any, state: ConversionState) -> str:
-        """Stock: searches all fields. Refused."""
-        del state
-        raise Inexpressible(f"the search for {str(cond.value)!r} has no field; name the field to search")
 
     def decide_convert_condition_as_in_expression(self, cond: Any, state: ConversionState) -> bool:  # noqa: ARG002
         """A list is an OR of tests: each value has its own form."""
@@ -136,10 +118,10 @@ def _string(field: Field, value: SigmaString) -> str:
     at = field.name if cased else f"{field.name}.{FOLDED}"
     if not value.contains_special():
         plain = "".join(str(part) for part in value.s)
-        return f"{at}:{_quoted(plain if cased else folded(plain))}"
+        return f"{at}:{_quoted(plain if cased else fold(plain))}"
     shapes = {SpecialChars.WILDCARD_MULTI: "(.|\n)*", SpecialChars.WILDCARD_SINGLE: "(.|\n)"}
     parts = [
-        shapes[part] if isinstance(part, SpecialChars) else literal(str(part) if cased else folded(str(part)))
+        shapes[part] if isinstance(part, SpecialChars) else literal(str(part) if cased else fold(str(part)))
         for part in value.s
     ]
     return f"{at}:{_slashed(''.join(parts))}"

@@ -10,8 +10,6 @@ import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sigma.backends.kusto.kusto import KustoBackend
-from sigma.conditions import ConditionFieldEqualsValueExpression, ConditionOR
-from sigma.conversion.state import ConversionState
 from sigma.types import (
     SigmaBool,
     SigmaCasedString,
@@ -30,9 +28,10 @@ from sigma.types import (
 
 from backends.sentinel.columns import ROW, column, network, text
 from backends.target import Inexpressible
+from backends.typed_backend import TypedBackend, fold, plain_text
 
 if TYPE_CHECKING:
-    from sigma.rule import SigmaRule
+    from sigma.conversion.state import ConversionState
 
     from backends.vocabulary import Field, Vocabulary
 
@@ -44,7 +43,7 @@ _FLAGS = {
 }
 
 
-class SentinelBackend(KustoBackend):
+class SentinelBackend(TypedBackend, KustoBackend):
     """One rule at a time: conditions, and `lets` that must stand before the query.
 
     Attributes:
@@ -62,41 +61,10 @@ class SentinelBackend(KustoBackend):
         self.vocabulary, self.source, self.row, self.prefix = vocabulary, source, row, prefix
         self.lets: list[str] = []
 
-    def expression(self, rule: SigmaRule) -> str:
-        """One KQL boolean, never null.
-
-        Raises:
-            Inexpressible: one sentence that names the rule and the construct.
-        """
-        try:
-            parts = [str(self.convert_condition(c.parsed, ConversionState())) for c in rule.detection.parsed_condition]
-        except Inexpressible as refused:
-            raise Inexpressible(f"rule {rule.title!r}: {refused}") from None
-        return parts[0] if len(parts) == 1 else " or ".join(f"({part})" for part in parts)
-
-    def convert_condition_val(self, cond: Any, state: ConversionState) -> str:
-        """Stock: searches no column at all (`"text"` as a condition). Refused."""
-        del state
-        raise Inexpressible(f"the search for {str(cond.value)!r} has no field; name the field to search")
-
-    def decide_convert_condition_as_in_expression(self, cond: Any, state: ConversionState) -> bool:  # noqa: ARG002
-        """``in~`` only for plain ASCII texts of one keyword; stock: numbers as texts, and `cased` is forgotten."""
-        return (
-            isinstance(cond, ConditionOR)
-            and len({getattr(arg, "field", None) for arg in cond.args}) == 1
-            and all(isinstance(arg, ConditionFieldEqualsValueExpression) and self._listed(arg) for arg in cond.args)
-        )
-
-    def _listed(self, cond: ConditionFieldEqualsValueExpression) -> bool:
-        field, value = self.vocabulary.fields.get(cond.field), cond.value
-        if type(value) is not SigmaString or not value.s or value.contains_special():
-            return False
-        return field is not None and field.kind == "keyword" and not field.array and _plain(value).isascii()
-
     def convert_condition_as_in_expression(self, cond: Any, state: ConversionState) -> str:
         """``in~`` compares ASCII without letter case, as ``=~`` does."""
         del state
-        values = ", ".join(text(_plain(arg.value)) for arg in cond.args)
+        values = ", ".join(text(plain_text(arg.value)) for arg in cond.args)
         return f"{column(cond.args[0].field)} in~ ({values})"
 
     def convert_condition_field_eq_val(self, cond: Any, state: ConversionState) -> str:
@@ -124,7 +92,7 @@ class SentinelBackend(KustoBackend):
             # `has_any` and `contains` on a dynamic column search its JSON text; a set knows its elements
             cased = isinstance(value, SigmaCasedString)
             items = at if cased else f"parse_json(tolower(tostring({at})))"
-            wanted = text(_plain(value) if cased else _folded(_plain(value)))
+            wanted = text(plain_text(value) if cased else fold(plain_text(value)))
             return f"(isnotnull({at}) and set_has_element({items}, {wanted}))"
         name = f"{self.prefix}_{len(self.lets) + 1}"
         self.lets.append(
@@ -191,24 +159,16 @@ def _written(field: Field, at: str) -> str:
     return f"tostring({at})" if field.kind == "integer" else at
 
 
-def _plain(value: SigmaString) -> str:
-    return "".join(str(part) for part in value.s)
-
-
-def _folded(part: str) -> str:
-    return "".join(character.lower()[0] for character in part)
-
-
 def _string(field: Field, value: SigmaString, at: str) -> str:  # noqa: PLR0911 - one return a shape
     cased, whole = isinstance(value, SigmaCasedString), _written(field, at)
     if not value.contains_special():
-        plain = _plain(value)
+        plain = plain_text(value)
         if field.kind == "boolean" and not cased and plain.lower() in {"true", "false"}:
             return f"{at} == {plain.lower()}"
         if cased:
             return f"{whole} == {text(plain)}"  # stock: forgets `cased`
         # KQL, String operators: without letter case "only for ASCII text. For non-ASCII comparison, use … tolower()"
-        return f"{whole} =~ {text(plain)}" if plain.isascii() else f"tolower({whole}) == {text(_folded(plain))}"
+        return f"{whole} =~ {text(plain)}" if plain.isascii() else f"tolower({whole}) == {text(fold(plain))}"
     parts = list(value.s)
     texts = [part for part in parts if isinstance(part, str)]
     if not texts and SpecialChars.WILDCARD_SINGLE not in parts:
@@ -220,7 +180,7 @@ def _string(field: Field, value: SigmaString, at: str) -> str:  # noqa: PLR0911 
     word = {("a", "*"): "startswith", ("*", "a"): "endswith", ("*", "a", "*"): "contains"}.get(shape)
     if word and (cased or texts[0].isascii()):
         return f"{whole} {word}{'_cs' if cased else ''} {text(texts[0])}"
-    folded = [part if cased else _folded(part) for part in texts]
+    folded = [part if cased else fold(part) for part in texts]
     left = whole if cased else f"tolower({whole})"
     if word:
         return f"{left} {word}_cs {text(folded[0])}"
