@@ -73,7 +73,7 @@ def run(
     bases: Bases,
     *,
     selectors: Sequence[str] = (),
-    variants: bool = True,
+    one_in: int = 1,
     stock: bool = True,
     progress: Callable[[str], None] = lambda _name: None,
 ) -> Matrix:
@@ -84,7 +84,7 @@ def run(
         engines: those that are started.
         bases: honest records and register of the cases.
         selectors: stems, numbers, ids or globs of stems; none for all.
-        variants: whether the variants of each case are executed too.
+        one_in: of so many variants of a case one is executed, always the same ones; 0 for none.
         stock: whether the stock backends' queries are run beside ours.
         progress: called with what begins.
     """
@@ -97,7 +97,7 @@ def run(
         takes, refused = _split(subjects, target, events, chains)
         bounds = target.bounded if target else {}
         with engine.start({each.stem: each.rule for each in takes}, events, chains, sources) as running:
-            proofs = _executed(takes, running.judge, bases, events, variants=variants)
+            proofs = _executed(takes, running.judge, bases, events, one_in)
             beside = STOCK.get(engine.name) if stock else None
             said = compared(takes, beside, running, bases, events) if beside else {}
         for each in subjects:
@@ -123,10 +123,10 @@ def _split(
 
 
 def _executed(
-    subjects: Sequence[Subject], judge: Judge, bases: Bases, events: Vocabulary, *, variants: bool
+    subjects: Sequence[Subject], judge: Judge, bases: Bases, events: Vocabulary, one_in: int
 ) -> dict[str, Proof]:
-    if variants:
-        return {proof.stem: proof for proof in prove(subjects, judge, bases, events)}
+    if one_in:
+        return {proof.stem: proof for proof in prove(subjects, judge, bases, events, one_in=one_in)}
     proofs = {subject.stem: Proof(subject.stem, len(subject.cases)) for subject in subjects}
     for cell, answer in as_written(subjects, judge, bases, events):
         proof = proofs[cell.subject.stem]

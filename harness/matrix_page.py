@@ -42,14 +42,15 @@ CHAINS = {
 """What each way gives of the chain facts, all of which a test compares with DuckDB's."""
 
 
-def markdown(matrix: Matrix, seen: Sequence[Seen], *, variants: bool = True) -> str:
-    """The page ``docs/matrix.md``; ``variants`` says whether they were executed too."""
+def markdown(matrix: Matrix, seen: Sequence[Seen], one_in: int = 1) -> str:
+    """The page ``docs/matrix.md``; ``one_in`` says which of the variants were executed too, 0 that none was."""
     rows = _rows(matrix)
     engines = matrix.engines
+    variants = {0: "", 1: " and on every variant of them"}.get(one_in, f" and on one in {one_in} of their variants")
     lines = [
         "# Every rule on every engine",
         "",
-        f"Each cell was executed: a rule on all its cases{' and on every variant of them' * variants}, on the engine named above,",
+        f"Each cell was executed: a rule on all its cases{variants}, on the engine named above,",
         "compared with the oracle, an evaluator written from the Sigma specification. The number says how many.",
         "**equal**: the same verdict on each. **bounded**: a scheduled window stands in for a sliding one; it misses",
         "nothing, and what more it may find is said below. **not expressible**: the target refuses the rule, and why is",

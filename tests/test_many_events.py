@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from backends.elastic.target import VIEWS
 from backends.register import Register
 from backends.sources import SourceMaps
 from backends.vocabulary import Vocabulary
@@ -27,7 +26,7 @@ from harness.paths import Root
 from harness.ruleset import load_rules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from backends.duckdb.target import Sources
@@ -46,7 +45,7 @@ EMITTERS = {"event.sequence_gap", "event.hash_broken"}
 LACKING = {"opensearch2": EMITTERS, "opensearch3": EMITTERS, "elastic": EMITTERS}
 """Facts of an event that an engine says it lacks."""
 
-WITHOUT_CHAINS = {"opensearch2", "opensearch3", *(() if "chain.esql" in VIEWS else ("elastic",))}
+WITHOUT_CHAINS = {"opensearch2", "opensearch3"}
 ASKED_BY_A_RULE = {"spark", "kql"}
 """Engines that build the chain view where a rule is of chains."""
 
@@ -93,13 +92,16 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Log:
     return Log(tmp_path_factory.mktemp("many"), MANY)
 
 
-def engines() -> list[object]:
+def engines(slow: Collection[str] = ()) -> list[object]:
     """Each engine as one parameter, run by the worker that runs its other tests."""
     group = {"spl": "splunk", "opensearch2": "opensearch", "opensearch3": "opensearch"}
-    return [pytest.param(name, marks=pytest.mark.xdist_group(group.get(name, name))) for name in COMPARED]
+    marks = {name: [pytest.mark.slow] if name in slow else [] for name in COMPARED}
+    return [
+        pytest.param(name, marks=[pytest.mark.xdist_group(group.get(name, name)), *marks[name]]) for name in COMPARED
+    ]
 
 
-@pytest.mark.parametrize("engine", engines())
+@pytest.mark.parametrize("engine", engines(slow={"spark", "kql"}))  # they plan for half a minute
 def test_each_fact_of_a_few_hundred_events_is_what_duckdb_says(few: Log, engine: str) -> None:
     same(few, engine, chains=engine not in {*WITHOUT_CHAINS, "kql"})  # whose chain view takes a minute to plan
 

@@ -32,6 +32,9 @@ STAGES = ("prompt", "decision", "tool_call", "tool_response", "token", "consent"
 FEW = 20_000
 """Lines that are read again one by one; more are found by another reading of the whole."""
 
+HANDFUL = 2_000
+"""Suspect lines that go to the careful reader at once: it reads them sooner than another pass is planned."""
+
 SLICE = 1_000_000
 """Records of a slice, where a join would hold too much of a large log at once."""
 
@@ -53,6 +56,7 @@ class EventRule:
         period_us: how long hits of one group are one finding.
         reported: whether its hits are findings; those of a base rule are not.
         reach_us: how long a hit still counts towards a later one.
+        stages: those at which it can fire; None where any record can.
     """
 
     name: str
@@ -61,6 +65,7 @@ class EventRule:
     period_us: int = 3_600_000_000
     reported: bool = True
     reach_us: int = 0
+    stages: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -140,7 +145,7 @@ class Engine:
         self.folder.cleanup()
 
     def ingest(self, files: Sequence[LogFile]) -> None:
-        """Read the files: with the fields that a sample holds, then with all, then with the careful reader."""
+        """Read the files: with the fields that a sample holds, then with all (if it pays), then with the careful reader."""
         self.files.update({file.index: file for file in files})
         seen = sampled(files, self.vocabulary)
         reader = self._read(files, "CREATE TABLE ev AS", seen, self.progress)
@@ -148,10 +153,10 @@ class Engine:
         suspects = self._suspects()
         if suspects > FEW:  # a known field that the sample did not hold, or something odd
             self._read(files, "INSERT INTO ev", None, where='SEMI JOIN suspect USING (file, "offset")')
-        elif suspects:
+        elif suspects > HANDFUL:
             places = self.connection.execute('SELECT file, "offset", number FROM suspect ORDER BY ALL').fetchall()
             self._take(PickedReader(self.files, places), "INSERT INTO ev", None)
-        suspects = self._suspects()
+        suspects = suspects if suspects <= HANDFUL else self._suspects()
         if not suspects:
             return
         settled = Path(self.folder.name) / "settled.jsonl"
@@ -159,7 +164,8 @@ class Engine:
         self.bad += read_carefully(self.files, rows, settled, self.vocabulary)
         index = max(self.files) + 1
         self.files[index] = LogFile(index, settled, "(settled)", ours=True)
-        self._read([self.files[index]], "INSERT INTO ev", None)
+        seen = sampled([self.files[index]], self.vocabulary, whole=True)
+        self._read([self.files[index]], "INSERT INTO ev", seen)
         for (provenance,) in self.connection.execute("SELECT provenance FROM ev WHERE careful").fetchall():
             file, offset = json.loads(provenance)[0]  # the careful reader wrote it plainly; nothing is lost in silence
             self.bad.append(BadLine(file, 0, offset, 0, "the record could not be read"))
@@ -206,10 +212,9 @@ class Engine:
         """The one pass: facts, rule bits and the narrow columns that joining needs."""
         common, judged = shared([f"({rule.sql})" for rule in self.rules])
         words = [judged[at : at + WORD] for at in range(0, len(judged), WORD)]
-        bits = [
-            " | ".join(f"({sql}::UBIGINT << {bit})" for bit, sql in enumerate(word)) + f" AS hits{number}"
-            for number, word in enumerate(words)
-        ] or ["0::UBIGINT AS hits0"]
+        bits = [f"{self._hits(word, number * WORD)} AS hits{number}" for number, word in enumerate(words)] or [
+            "0::UBIGINT AS hits0"
+        ]
         facts = self.events_sql(seen=seen)
         facts = f"SELECT *, {', '.join(common)} FROM ({facts})" if common else facts
         specs = self.group_specs()
@@ -228,6 +233,20 @@ class Engine:
             # verdicts in a SELECT of their own: named beside what reads them, all rules would be judged again for each of these
             f"FROM (SELECT *, {', '.join(bits)} FROM ({facts}))"
         )
+
+    def _hits(self, word: Sequence[str], first: int) -> str:
+        """SQL: one bit for each rule of a word, each judged for the records of its stages only."""
+        parts: dict[tuple[str, ...] | None, list[str]] = {}
+        for bit, sql in enumerate(word):
+            parts.setdefault(self.rules[first + bit].stages, []).append(f"({sql}::UBIGINT << {bit})")
+        judged = [
+            " | ".join(some)
+            if stages is None
+            else f"CASE WHEN stage IN ({', '.join(map(text, stages))}) THEN {' | '.join(some)} ELSE 0::UBIGINT END"
+            for stages, some in parts.items()
+            if stages != ()
+        ]
+        return " | ".join(judged) or "0::UBIGINT"
 
     def _claimed(self, name: str) -> str:
         """SQL: a client may have set the field, as the record's source map says."""

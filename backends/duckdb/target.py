@@ -13,8 +13,9 @@ from backends.correlation import Correlation
 from backends.duckdb import backend
 from backends.duckdb.chain_records import COLLECTED, chain_hits, chain_records, rfc3339
 from backends.duckdb.correlate import Compiled, fired
-from backends.duckdb.engine import Engine, EventRule, Limits
+from backends.duckdb.engine import STAGES, Engine, EventRule, Limits
 from backends.duckdb.lines import BadLine, LogFile
+from backends.duckdb.stages import stages_of
 from backends.target import Inexpressible, fields_read
 
 if TYPE_CHECKING:
@@ -149,7 +150,14 @@ def compile_rules(
                 sql = _event_expression(step.rule, vocabulary)
                 period = periods.get(name, HOUR)
                 compiled.events.append(
-                    EventRule(f"{name}/{step.name}", sql, (), period, reported=False, reach_us=rule.window_us)
+                    EventRule(
+                        f"{name}/{step.name}",
+                        sql,
+                        period_us=period,
+                        reported=False,
+                        reach_us=rule.window_us,
+                        stages=stages_of(step.rule, STAGES),
+                    )
                 )
             compiled.correlations.append(Compiled(name, rule, periods.get(name, HOUR), tuple(bits)))
         elif rule.logsource.service == "chain":
@@ -158,7 +166,9 @@ def compile_rules(
                 compiled.loose[name] = backend.expression(rule, chain_vocabulary, COLLECTED)
         else:
             sql = _event_expression(rule, vocabulary)
-            compiled.events.append(EventRule(name, sql, period_us=periods.get(name, HOUR)))
+            compiled.events.append(
+                EventRule(name, sql, period_us=periods.get(name, HOUR), stages=stages_of(rule, STAGES))
+            )
     return compiled
 
 

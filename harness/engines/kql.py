@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import threading
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -58,6 +58,17 @@ def as_table(query: str) -> str:
     return _WATCHLIST.sub(r"\1", query)
 
 
+_COLUMNS: dict[str, str] = {}
+"""The columns that a view gives, with their types, by its text."""
+
+
+@lru_cache(maxsize=500)
+def _translated(query: str, tables: tuple[tuple[str, tuple[str, ...]], ...], functions: tuple[str, ...]) -> str:
+    """What duckdb-kql makes of a query; of a view it takes seconds."""
+    known = {table: list(names) for table, names in tables}
+    return str(duckdb_kql.to_sql(query, schema=known, functions=list(functions)))
+
+
 class Kql:
     """A workspace with the project's tables, functions and rules. Use it as a context.
 
@@ -92,12 +103,10 @@ class Kql:
         for name, more in SHAPES.items():
             run(f"CREATE TABLE countersign_{name} ({', '.join(f'{column} VARCHAR' for column in (KEY, *more))})")
         self._fill({}, [])
-        run(f"CREATE TABLE facts AS {self.sql(VIEWS['events'])}")
-        run(f"PREPARE facts AS INSERT INTO facts {self.sql(VIEWS['events'])}")
+        self._prepare("facts", VIEWS["events"])
         self._functions = ["function countersign_events() { facts }"]
         if self.chain_view:
-            run(f"CREATE TABLE chains AS {self.sql(VIEWS['chain'])}")
-            run(f"PREPARE chains AS INSERT INTO chains {self.sql(VIEWS['chain'])}")
+            self._prepare("chains", VIEWS["chain"])
             self._functions.append("function countersign_chains() { chains }")
         self._hits = [run(f"PREPARE hits_{at} AS {sql}") for at, sql in enumerate(self._queries())]
         return self
@@ -106,10 +115,24 @@ class Kql:
         """Close the database."""
         self.connection.close()
 
+    def _prepare(self, table: str, view: str) -> None:
+        """Create the table of a view, and prepare what fills it. Both are planned for seconds, so no more than once."""
+        run = self.connection.execute
+        columns = _COLUMNS.get(view)
+        sql = self.sql(view)
+        if columns is None:
+            run(f"CREATE TABLE {table} AS {sql}")
+            described = run(f"DESCRIBE {table}").fetchall()
+            columns = _COLUMNS[view] = ", ".join(f'"{name}" {kind}' for name, kind, *_ in described)
+        else:
+            run(f"CREATE TABLE {table} ({columns})")
+        run(f"PREPARE {table} AS INSERT INTO {table} {sql}")
+
     def sql(self, query: str) -> str:
         """What duckdb-kql makes of a query. Raises its `KqlError` on what it does not know."""
         functions = getattr(self, "_functions", [f"function countersign_events() {{ {as_table(VIEWS['events'])} }}"])
-        return str(duckdb_kql.to_sql(as_table(query), schema=schema(self.connection), functions=functions))
+        columns = tuple((table, tuple(names)) for table, names in schema(self.connection).items())
+        return _translated(as_table(query), columns, tuple(functions))
 
     def _queries(self) -> list[str]:
         """SQL that gives (stem, id) of all hits: event rules, correlations, chain rules."""

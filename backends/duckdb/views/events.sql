@@ -79,7 +79,7 @@ WITH placed AS (   -- who acts: an identity that the register calls a service is
     concat_ws(' ', "chain.prompt.id", "trace.id", "span.id", "span.parent_id", "transaction.id", "http.request.id",
       "gen_ai.conversation.id", "gen_ai.tool.call.id", "jsonrpc.request.id") AS ids,
     CASE WHEN "gen_ai.tool.call.arguments" IS NOT NULL AND "gen_ai.tool.call.arguments" LIKE '{%'
-      AND (regexp_matches("gen_ai.tool.call.arguments", 'on_behalf_of|act_as|run_as|impersonate|acting_user|user_id|userId|username|requester')
+      AND (regexp_matches("gen_ai.tool.call.arguments", 'on_behalf_of|act_as|run_as|impersonate|acting_user|user_id|userId|username|requester|\\u00')
            OR identity_arguments IS NOT NULL)
     THEN countersign_absent(countersign_named("gen_ai.tool.call.arguments",
       list_concat(['on_behalf_of', 'act_as', 'run_as', 'impersonate', 'acting_user'],

@@ -417,7 +417,7 @@ SELECT *, line_hash AS rid FROM (WITH placed AS (
       WHEN NOT `gen_ai.tool.call.arguments` IS NULL
       AND `gen_ai.tool.call.arguments` LIKE '{%'
       AND (
-        `gen_ai.tool.call.arguments` RLIKE '(?d)on_behalf_of|act_as|run_as|impersonate|acting_user|user_id|userId|username|requester'
+        `gen_ai.tool.call.arguments` RLIKE '(?d)on_behalf_of|act_as|run_as|impersonate|acting_user|user_id|userId|username|requester|\\\\u00'
         OR NOT identity_arguments IS NULL
       )
       THEN (
