@@ -259,6 +259,8 @@ class ParquetLog:
         self._connection = duckdb.connect()
         self._connection.execute(f"SET memory_limit = {text(self._memory)}")
         self._connection.execute("SET threads = 1")
+        # DuckDB 2.0.0 waits for ever, now and then, for a reading of its own threads after a page that it can't decode
+        self._connection.execute("SET async_threads = 0")
         self._connection.execute("SET enable_progress_bar = false")
         self._connection.execute(f"SET temp_directory = {text(str(self._folder / 'spill'))}")
 
