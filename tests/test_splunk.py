@@ -16,6 +16,7 @@ import test_correlation
 import test_facts
 import test_joining
 import yaml
+from sampling import one_in
 
 from backends.duckdb.target import Sources, judge
 from backends.sources import SourceMaps
@@ -182,7 +183,7 @@ def test_a_sample_of_variants_is_what_the_oracle_says(stem: str) -> None:
     assert not proof.failures, told
 
 
-@pytest.mark.parametrize("stem", [stem for stem in TAKEN if RULES[stem].service == "event"])
+@pytest.mark.parametrize("stem", one_in(3, [stem for stem in TAKEN if RULES[stem].service == "event"]))
 def test_the_pasted_query_gives_the_same_hits(stem: str) -> None:
     rule, bases = RULES[stem], Bases.honest()
     query = TARGET.compile(Wanted(stem, rule.judged, rule.group_by, rule.period_sec), EVENTS, CHAINS)
@@ -226,8 +227,8 @@ def chains_by_members(events: Sequence[Any], chains: Mapping[str, Any]) -> dict[
     return found
 
 
-@pytest.mark.parametrize("order", ["as written", pytest.param("reversed", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("register", sorted({story.register for story in test_joining.WHOLE}), ids=lambda r: r[:60])
+@pytest.mark.parametrize("order", one_in(2, ["as written", "reversed"]))
+@pytest.mark.parametrize("register", one_in(2, sorted({s.register for s in test_joining.WHOLE})), ids=lambda r: r[:60])
 def test_each_chain_is_what_duckdb_says(register: str, order: str) -> None:
     stories = [story for story in test_joining.WHOLE if story.register == register]
     records = [record for place, story in enumerate(stories) for record in story.records(place)]
@@ -335,7 +336,7 @@ def test_an_attack_that_straddles_any_edge_is_found(kind: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))])
+@pytest.mark.parametrize("seed", one_in(6, range(6)))
 def test_random_records_are_correlated_as_duckdb_does(kind: str, seed: int, tmp_path: Path) -> None:
     """Few keys, few values, many equal times, records that fit several steps."""
     names, more = KINDS[kind]
