@@ -23,6 +23,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sampling import one_in
 
 from backends.duckdb.lines import LogFile
 from backends.duckdb.parquet import ParquetLog
@@ -239,7 +240,7 @@ LAYOUTS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", one_in(2, LAYOUTS))
 def test_rows_are_read_like_the_lines_of_the_same_records(layout: str, every_call: Root, tmp_path: Path) -> None:
     records = calls(5)
     pq.write_table(
@@ -738,7 +739,7 @@ def told(*results: ScanResult) -> list[str]:
     return sorted(json.dumps(f.to_dict()) for result in results for f in result.findings)
 
 
-@pytest.mark.parametrize("form", ["plain", "gzip", "zstd", "parquet"])
+@pytest.mark.parametrize("form", one_in(3, ["plain", "gzip", "zstd", "parquet"]))
 def test_a_log_that_is_scanned_again_and_again_as_it_grows_loses_and_doubles_nothing(form: str, tmp_path: Path) -> None:
     text = lines(calls(40))
     log, carry = tmp_path / "x.log", tmp_path / "carry"
@@ -753,7 +754,7 @@ def test_a_log_that_is_scanned_again_and_again_as_it_grows_loses_and_doubles_not
     assert told(*results) == told(scanned(HOME, log, until=AFTER_ALL)) != []
 
 
-@pytest.mark.parametrize("cut", [12, 34, 56])
+@pytest.mark.parametrize("cut", one_in(3, [34, 12, 56]))
 def test_an_event_of_several_lines_is_whole_in_the_scan_that_has_them_all(cut: int, tmp_path: Path) -> None:
     text = (HOME.sources / "contextforge.sample.jsonl").read_bytes().splitlines(keepends=True)
     log, carry = tmp_path / "x.log", tmp_path / "carry"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sampling import one_in
 
 from backends.duckdb.target import Sources, judge
 from generator.session import base_event, base_register
@@ -524,7 +525,7 @@ def test_a_copy_of_a_record_is_told_to_count_once(tmp_path: Path) -> None:
 HOSTILE = "\x1b[2J\x1b]0;owned\x07[red]x[/red]\u202e\r\n[/]\\\ud800"
 
 
-@pytest.mark.parametrize("stem", ["tool_call_without_prompt", "token_passed_through", "tools_enumerated"])
+@pytest.mark.parametrize("stem", one_in(3, ["tool_call_without_prompt", "token_passed_through", "tools_enumerated"]))
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_hostile_values_are_harmless(tmp_path: Path, stem: str, form: str) -> None:
     record = record_of(chain__prompt__id=HOSTILE, gen_ai__agent__id=HOSTILE, event__dataset=HOSTILE)
