@@ -339,7 +339,8 @@ class Sentinel:
             records = [{by_column[name]: value for name, value in row.items()} for row in self.rows]
             self.kql.judge(records, {name: list(rows) for name, rows in tables.items()}, None)
         with self.kql._lock:
-            return [list(row) for row in self.kql.connection.execute(self.kql.sql(query)).fetchall()]
+            rows = self.kql.connection.execute(self.kql.sql(query)).fetchall()
+        return [[f"{v.isoformat()}Z" if isinstance(v, datetime) else v for v in row] for row in rows]
 
 
 @pytest.mark.xdist_group("kql")
