@@ -9,6 +9,7 @@ from sigma.conversion.base import TextQueryBackend
 from sigma.conversion.state import ConversionState
 from sigma.types import SigmaString
 
+from backends.folding import plain_text
 from backends.target import Inexpressible
 
 if TYPE_CHECKING:
@@ -56,13 +57,3 @@ class TypedBackend(TextQueryBackend):
         if type(value) is not SigmaString or not value.s or value.contains_special():
             return False
         return field is not None and field.kind == "keyword" and not field.array and plain_text(value).isascii()
-
-
-def plain_text(value: SigmaString) -> str:
-    """The text of a value without wildcards."""
-    return "".join(str(part) for part in value.s)
-
-
-def fold(text: str) -> str:
-    """In lower case, character by character, as rules compare."""
-    return "".join(character.lower()[0] for character in text)

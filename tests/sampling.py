@@ -1,4 +1,4 @@
-"""Some of many parameters in `make test`, all of them in `make test-all`."""
+"""Parameters: some of many in `make test`, all of them in `make test-all`; engines, each with its worker."""
 
 from __future__ import annotations
 
@@ -7,9 +7,22 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
+
+WORKERS = {"spl": "splunk", "opensearch2": "opensearch", "opensearch3": "opensearch"}
+"""The xdist group of an engine's tests, where it is not the engine's name."""
 
 
 def one_in(count: int, values: Iterable[Any]) -> list[Any]:
     """The values as parameters, all but one in ``count`` marked as slow: always the same ones."""
     return [pytest.param(value, marks=[pytest.mark.slow] * bool(at % count)) for at, value in enumerate(values)]
+
+
+def engines(names: Iterable[str], slow: Collection[str] = ()) -> list[Any]:
+    """Each engine as one parameter, run by the worker that runs its other tests; some of them slow."""
+    return [
+        pytest.param(
+            name, marks=[pytest.mark.xdist_group(WORKERS.get(name, name)), *[pytest.mark.slow] * (name in slow)]
+        )
+        for name in names
+    ]

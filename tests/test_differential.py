@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from random_rules import Example, examples
+from sampling import engines
 
 from backends.absence import flatten, normalise
 from backends.duckdb.target import Sources
@@ -44,13 +45,6 @@ def disagreements(engine: str, drawn: Example) -> list[str]:
     return found
 
 
-def engines(*, slow: bool) -> list[object]:
-    """Each engine as one parameter, run by the worker that runs its other tests."""
-    group = {"spl": "splunk", "kql": "kql", "opensearch2": "opensearch", "opensearch3": "opensearch"}
-    marks = [pytest.mark.slow] if slow else []
-    return [pytest.param(name, marks=[pytest.mark.xdist_group(group.get(name, name)), *marks]) for name in BRIEFLY]
-
-
 def fuzz(engine: str, count: int) -> None:
     """Draw and compare; hypothesis shrinks what differs."""
 
@@ -65,11 +59,11 @@ def fuzz(engine: str, count: int) -> None:
     same()
 
 
-@pytest.mark.parametrize("engine", engines(slow=False))
+@pytest.mark.parametrize("engine", engines(BRIEFLY))
 def test_a_random_rule_gets_the_oracles_verdict(engine: str) -> None:
     fuzz(engine, BRIEFLY[engine])
 
 
-@pytest.mark.parametrize("engine", engines(slow=True))
+@pytest.mark.parametrize("engine", engines(BRIEFLY, slow=BRIEFLY))
 def test_many_random_rules_get_the_oracles_verdict(engine: str) -> None:
     fuzz(engine, 300)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
+from sampling import engines
 
 from backends.register import Register
 from backends.sources import SourceMaps
@@ -26,7 +27,7 @@ from harness.paths import Root
 from harness.ruleset import load_rules
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from backends.duckdb.target import Sources
@@ -92,23 +93,14 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Log:
     return Log(tmp_path_factory.mktemp("many"), MANY)
 
 
-def engines(slow: Collection[str] = ()) -> list[object]:
-    """Each engine as one parameter, run by the worker that runs its other tests."""
-    group = {"spl": "splunk", "opensearch2": "opensearch", "opensearch3": "opensearch"}
-    marks = {name: [pytest.mark.slow] if name in slow else [] for name in COMPARED}
-    return [
-        pytest.param(name, marks=[pytest.mark.xdist_group(group.get(name, name)), *marks[name]]) for name in COMPARED
-    ]
-
-
-@pytest.mark.parametrize("engine", engines(slow={"spark", "kql"}))  # they plan for half a minute
+@pytest.mark.parametrize("engine", engines(COMPARED, slow={"spark", "kql"}))  # they plan for half a minute
 def test_each_fact_of_a_few_hundred_events_is_what_duckdb_says(few: Log, engine: str) -> None:
     same(few, engine, chains=engine not in {*WITHOUT_CHAINS, "kql"})  # whose chain view takes a minute to plan
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("engine", engines())
+@pytest.mark.parametrize("engine", engines(COMPARED))
 def test_each_fact_of_many_events_is_what_duckdb_says(many: Log, engine: str) -> None:
     same(many, engine, chains=engine not in WITHOUT_CHAINS)
 

@@ -27,6 +27,7 @@ from sigma.types import (
 )
 
 from backends.duckdb.columns import quoted, text
+from backends.folding import fold, plain_text
 from backends.target import Inexpressible
 
 if TYPE_CHECKING:
@@ -147,13 +148,12 @@ def _string(field: Field, value: SigmaString) -> Callable[[str], str]:
         return plain if cased else f"lower({plain})"
 
     def folded(part: str) -> str:
-        # character by character, as DuckDB does: Python's whole-string form knows a final sigma
-        return part if cased else "".join(character.lower()[0] for character in part)
+        return part if cased else fold(part)
 
     if not value.contains_special():
         if field.kind == "boolean" and str(value).lower() in {"true", "false"}:
             return lambda at: at if str(value).lower() == "true" else f"NOT {at}"
-        literal = text(folded("".join(str(part) for part in value.s)))
+        literal = text(folded(plain_text(value)))
         return lambda at: f"{column(at)} = {literal}"
     pieces = []
     for part in value.s:

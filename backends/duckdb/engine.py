@@ -151,12 +151,13 @@ class Engine:
         reader = self._read(files, "CREATE TABLE ev AS", seen, self.progress)
         self.bad, self.lines, self.size = reader.bad, reader.lines, reader.size
         suspects = self._suspects()
-        if suspects > FEW:  # a known field that the sample did not hold, or something odd
-            self._read(files, "INSERT INTO ev", None, where='SEMI JOIN suspect USING (file, "offset")')
-        elif suspects > HANDFUL:
-            places = self.connection.execute('SELECT file, "offset", number FROM suspect ORDER BY ALL').fetchall()
-            self._take(PickedReader(self.files, places), "INSERT INTO ev", None)
-        suspects = suspects if suspects <= HANDFUL else self._suspects()
+        if suspects > HANDFUL:  # a known field that the sample did not hold, or something odd
+            if suspects > FEW:
+                self._read(files, "INSERT INTO ev", None, where='SEMI JOIN suspect USING (file, "offset")')
+            else:
+                places = self.connection.execute('SELECT file, "offset", number FROM suspect ORDER BY ALL').fetchall()
+                self._take(PickedReader(self.files, places), "INSERT INTO ev", None)
+            suspects = self._suspects()
         if not suspects:
             return
         settled = Path(self.folder.name) / "settled.jsonl"

@@ -1,6 +1,6 @@
 """The stages at which a rule can fire at all: at the others it is not judged, which costs a scan a tenth less.
 
-Every rule names the stage of its records, and a CASE judges what it holds for the rows that get to it, while an AND
+Most rules name the stage of their records, and a CASE judges what it holds for the rows that get to it, while an AND
 judges all its terms for all rows.
 """
 

@@ -27,8 +27,9 @@ from sigma.types import (
 
 from backends.elastic.esql import quoted, string
 from backends.elastic.pattern import literal, whole
+from backends.folding import fold, plain_text
 from backends.target import Inexpressible
-from backends.typed_backend import TypedBackend, fold, plain_text
+from backends.typed_backend import TypedBackend
 
 if TYPE_CHECKING:
     from sigma.conversion.state import ConversionState

@@ -26,8 +26,9 @@ from sigma.types import (
 
 from backends.elastic.pattern import literal, whole
 from backends.elastic.template import FOLDED
+from backends.folding import fold, plain_text
 from backends.target import Inexpressible
-from backends.typed_backend import TypedBackend, fold
+from backends.typed_backend import TypedBackend
 
 if TYPE_CHECKING:
     from sigma.conversion.state import ConversionState
@@ -117,7 +118,7 @@ def _string(field: Field, value: SigmaString) -> str:
         return _there(field)
     at = field.name if cased else f"{field.name}.{FOLDED}"
     if not value.contains_special():
-        plain = "".join(str(part) for part in value.s)
+        plain = plain_text(value)
         return f"{at}:{_quoted(plain if cased else fold(plain))}"
     shapes = {SpecialChars.WILDCARD_MULTI: "(.|\n)*", SpecialChars.WILDCARD_SINGLE: "(.|\n)"}
     parts = [

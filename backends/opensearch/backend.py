@@ -27,6 +27,7 @@ from sigma.types import (
     SpecialChars,
 )
 
+from backends.folding import fold, plain_text
 from backends.opensearch.expression import lucene
 from backends.opensearch.template import is_address
 from backends.target import Inexpressible
@@ -151,17 +152,12 @@ def _folded_at(field: Field) -> str:
     return field.name if field.kind == "keyword" else f"{field.name}.written"
 
 
-def _folded(text: str) -> str:
-    # character by character, as Lucene's filter does
-    return "".join(character.lower()[0] for character in text)
-
-
 def _string(field: Field, value: SigmaString) -> dict[str, Any]:
     cased = isinstance(value, SigmaCasedString)
     at = f"{field.name}.cased" if cased else _folded_at(field)
     if not value.contains_special():
-        plain = "".join(str(part) for part in value.s)
-        return {"term": {at: plain if cased else _folded(plain)}}
+        plain = plain_text(value)
+        return {"term": {at: plain if cased else fold(plain)}}
     pattern = ""
     for part in value.s:
         if part == SpecialChars.WILDCARD_MULTI:
@@ -169,7 +165,7 @@ def _string(field: Field, value: SigmaString) -> dict[str, Any]:
         elif part == SpecialChars.WILDCARD_SINGLE:
             pattern += "?"
         else:
-            text = str(part) if cased else _folded(str(part))
+            text = str(part) if cased else fold(str(part))
             pattern += text.replace("\\", "\\\\").replace("*", "\\*").replace("?", "\\?")
     return {"wildcard": {at: {"value": pattern}}}
 

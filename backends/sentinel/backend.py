@@ -26,9 +26,10 @@ from sigma.types import (
     SpecialChars,
 )
 
+from backends.folding import fold, plain_text
 from backends.sentinel.columns import ROW, column, network, text
 from backends.target import Inexpressible
-from backends.typed_backend import TypedBackend, fold, plain_text
+from backends.typed_backend import TypedBackend
 
 if TYPE_CHECKING:
     from sigma.conversion.state import ConversionState

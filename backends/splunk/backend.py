@@ -29,6 +29,7 @@ from sigma.types import (
     SpecialChars,
 )
 
+from backends.folding import fold
 from backends.target import Inexpressible
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ def _test(field: Field, value: Any) -> Callable[[str], str]:  # noqa: PLR0911 - 
 
 def _string(value: SigmaString) -> Callable[[str], str]:
     cased = isinstance(value, SigmaCasedString)
-    parts = [part if cased or not isinstance(part, str) else folded(part) for part in value.s]
+    parts = [part if cased or not isinstance(part, str) else fold(part) for part in value.s]
     plain = "".join(part for part in parts if isinstance(part, str))
     if not value.contains_special() and _PLAIN.fullmatch(plain) and not _NUMERIC.fullmatch(plain):
         return Equals(text(plain), cased=cased)
@@ -203,11 +204,6 @@ def _string(value: SigmaString) -> Callable[[str], str]:
         pattern += pieces[part] if isinstance(part, SpecialChars) else literal(part)
     pattern = text(f"(?s)^{pattern}\\z")
     return lambda at: f"match({at if cased else f'lower({at})'},{pattern})"
-
-
-def folded(value: str) -> str:
-    """Lower case, character by character: Python's whole-string form knows a final sigma."""
-    return "".join(character.lower()[0] for character in value)
 
 
 def quoted(name: str) -> str:
