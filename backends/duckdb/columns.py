@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +22,11 @@ ARGUMENTS = "gen_ai.tool.call.arguments"
 PROVENANCE = "countersign.records"
 """Which native records a line was assembled from: ``[[file, offset], ...]``."""
 
+
+KEY: Final = 1
+ARRAY: Final = 1 << 10
+OBJECT: Final = 1 << 18
+"""What a key counts in the shape of a line, and what it counts besides if its value is an array or an object."""
 
 Seen = frozenset[str] | None
 """Fields that a sample of the log holds; None for all. Only these are read from a line in the first pass: a field that
@@ -77,19 +82,22 @@ def _json_path(path: tuple[str, ...]) -> str:
 
 
 def parsed(source: str, vocabulary: Vocabulary, seen: Seen = None) -> str:
-    """SELECT of ``line, file, offset, number, t`` where ``t`` is the typed record, NULL when the line is no JSON."""
+    """SELECT of ``line, shape, file, offset, number, t`` where ``t`` is the typed record, NULL when the line is no JSON."""
     spec = json.dumps(tree(vocabulary, seen))
-    return f'SELECT line, md5_number(line) AS line_hash, file, "offset", number, TRY(json_transform(line, {text(spec)})) AS t FROM {source}'
+    return f'SELECT line, md5_number(line) AS line_hash, shape, file, "offset", number, TRY(json_transform(line, {text(spec)})) AS t FROM {source}'
 
 
 def opened(source: str, vocabulary: Vocabulary, seen: Seen = None) -> str:
-    """SELECT of one column a leaf, named ``t.<dotted name>``, from `parsed`.
+    """SELECT of one column a leaf, named ``t.<dotted name>``, and ``found``, the shape of what was found, from `parsed`.
 
     The record is taken apart one level a SELECT. Reading a leaf straight from the root makes DuckDB touch every vector of
-    the record for every leaf: with two hundred leaves that cost more than parsing did.
+    the record for every leaf: with two hundred leaves that cost more than parsing did. What was found is counted the same
+    way back, each object from what it holds: so every leaf is looked at once.
     """
-    held: dict[tuple[str, ...], Any] = {(): tree(vocabulary, seen)}
-    sql = f'SELECT line, line_hash, file, "offset", number, t IS NOT NULL AS parsed, t AS {_at(())} FROM ({parsed(source, vocabulary, seen)})'
+    always = 'line, line_hash, shape, file, "offset", number'
+    shape = tree(vocabulary, seen)
+    held: dict[tuple[str, ...], Any] = {(): shape}
+    sql = f"SELECT {always}, t IS NOT NULL AS parsed, t AS {_at(())} FROM ({parsed(source, vocabulary, seen)})"
     while any(isinstance(below, dict) for below in held.values()):
         columns, deeper = [], {}
         for path, below in held.items():
@@ -100,9 +108,33 @@ def opened(source: str, vocabulary: Vocabulary, seen: Seen = None) -> str:
             else:
                 columns.append(_at(path))
                 deeper[path] = below
-        sql = f'SELECT line, line_hash, file, "offset", number, parsed, {", ".join(columns)} FROM ({sql})'
+        sql = f"SELECT {always}, parsed, {', '.join(columns)} FROM ({sql})"
         held = deeper
+    objects = [path for path in _nodes(shape) if isinstance(_below(shape, path), dict)]
+    for depth in range(max(map(len, objects)), -1, -1):
+        counts = [f"{_found(shape, path)} AS {_counted(path)}" for path in [(), *objects] if len(path) == depth]
+        below_it = [path for path in objects if len(path) == depth + 1]
+        without = f" EXCLUDE ({', '.join(map(_counted, below_it))})" if below_it else ""
+        sql = f"SELECT *{without}, {', '.join(counts)} FROM ({sql})"
     return sql
+
+
+def _counted(path: tuple[str, ...]) -> str:
+    return quoted("n." + ".".join(path)) if path else "found"
+
+
+def _found(shape: Mapping[str, Any], path: tuple[str, ...]) -> str:
+    """SQL: the shape of what an object holds. Itself it counts only if it holds something: a text reads as an empty one."""
+    counts = []
+    for key, below in _below(shape, path).items():
+        inner = (*path, key)
+        if isinstance(below, dict):
+            counts.append(f"{_counted(inner)} + ({_counted(inner)} > 0)::INTEGER * {KEY + OBJECT}")
+        else:
+            listed = isinstance(below, list) or ".".join(inner) == PROVENANCE
+            weight = f" * {KEY + ARRAY}" if listed else ""
+            counts.append(f"({_at(inner)} IS NOT NULL)::INTEGER{weight}")
+    return " + ".join(counts)
 
 
 def flat(
@@ -135,8 +167,11 @@ def flat(
         f" CASE WHEN {said} IS NOT NULL THEN md5_number(replace(line, {said}, '')) END, line_hash) ELSE line_hash END"
     )
     broken, inner, suspect, settled = _careful(vocabulary, seen)
+    sent = {f: f"nullif({_at(f.path)}, '')" for f in _converted(vocabulary, seen)}
+    typed = [f"{converted(field.kind, value)} AS {_typed(field)}" for field, value in sent.items()]
+    values = f"SELECT *, {', '.join(typed)} FROM ({opened(source, vocabulary, seen)})"
     # an item that begins with a bracket may be text or an object: the careful reader has told them apart
-    looked_at = f"SELECT *, {broken} OR (({inner}) AND NOT {written}) AS broken, {suspect} AS suspect FROM ({opened(source, vocabulary, seen)})"
+    looked_at = f"SELECT *, {broken} OR (({inner}) AND NOT {written}) AS broken, {suspect} AS suspect FROM ({values})"
     claims = [f"{_at(f.path)} IS NOT NULL" for f in vocabulary.derived.values() if f.name in read]
     claimed = f"CASE WHEN {' OR '.join(claims)} THEN {arrived} ELSE 0::UBIGINT END" if claims else "0::UBIGINT"
     more = ""
@@ -181,7 +216,16 @@ def _value(field: Field) -> str:
         return f"CASE WHEN {at} IS NULL OR len({at}) = 0 THEN NULL WHEN {rare} THEN {some} ELSE {at} END"
     if field.name == ARGUMENTS:  # an empty list and the text of one are told apart no more
         return f"nullif(nullif({at}, ''), '[]')"
-    return converted(field.kind, f"nullif({at}, '')")
+    return f"nullif({at}, '')" if field.kind == "keyword" else _typed(field)
+
+
+def _converted(vocabulary: Vocabulary, seen: Seen) -> list[Field]:
+    """Fields of which a text is turned into another kind; ``@timestamp`` is always among them."""
+    return [f for f in _read(vocabulary, seen) if not f.array and not f.derived and f.kind != "keyword"]
+
+
+def _typed(field: Field) -> str:
+    return quoted("v." + ".".join(field.path))
 
 
 def converted(kind: str, value: str) -> str:
@@ -229,20 +273,12 @@ def told(microseconds: str) -> str:
 def _careful(vocabulary: Vocabulary, seen: Seen = None) -> tuple[str, str, str, str]:
     """SQL for: a line must be read carefully; an item looks nested; it is suspect; a suspect line must be read carefully.
 
-    The keys in the text are counted against the keys that the typed reading found. Fewer found than written: an
-    unknown field, a null, a duplicate, a dotted name, a scalar where an object or array is expected. Only then the
-    dearer look: duplicates, dots, and the JSON type of every known node.
+    The shape of the text (`backends.duckdb.shape`) is held against that of what the typed reading found. They differ for
+    an unknown field, a null, a duplicate, a dotted name, a value of another kind than its field. Only then the dearer look:
+    duplicates, dots, and the JSON type of every known node.
     """
-    shape = tree(vocabulary, seen)
-    nodes = list(_nodes(shape))
     read = _read(vocabulary, seen)
     unread = [f for f in vocabulary.fields.values() if f not in read]
-    # an object counts by what it holds: a text where an object belongs reads as an object that holds nothing
-    found = " + ".join(f"({_holds(shape, path)})::INTEGER" for path in nodes)
-    # a quote that ends a key is followed by a colon; `\":` is text inside a string
-    written = """(len(string_split(line, '":')) - 1 - CASE WHEN contains(line, '\\":') THEN len(string_split(line, '\\":')) - 1 ELSE 0 END)"""
-    # `"key" :` would be written without being counted; searched by its blank, since a line is full of quotes
-    spaced = " OR ".join(f"contains(line, chr({blank}) || ':')" for blank in (32, 9, 13))
     # of all objects of the schema, also those of which the sample held no field
     whole = tree(vocabulary)
     objects = [path for path in _nodes(whole) if isinstance(_below(whole, path), dict)]
@@ -255,23 +291,18 @@ def _careful(vocabulary: Vocabulary, seen: Seen = None) -> tuple[str, str, str, 
     not_object = f"len(list_filter({types}, lambda k: k NOT IN ('OBJECT', 'NULL'))) > 0"
     not_array = _any_type(arrays, "k NOT IN ('ARRAY', 'NULL')")
     scalars = [f for f in read if not f.array and not f.derived]
-    # an object where a scalar belongs shows by its keys, which are written and not found; an empty one has none
-    brackets = " OR ".join(
-        f"({_at(f.path)} >= '[' AND {_at(f.path)} < '\\') OR {_at(f.path)} = '{{}}'"
-        for f in scalars
-        if f.name != ARGUMENTS
-    )
     not_scalar = _any_type([f for f in scalars if f.name != ARGUMENTS], "k IN ('OBJECT', 'ARRAY')")
     beyond = _any_type(unread, "k IS NOT NULL")
-    lost = " OR ".join(
-        f"({_at(f.path)} <> '' AND ({converted(f.kind, _at(f.path))}) IS NULL)" for f in scalars if f.kind != "keyword"
+    lost = " OR ".join(f"({_at(f.path)} <> '' AND {_typed(f)} IS NULL)" for f in _converted(vocabulary, seen))
+    inner = " OR ".join(
+        f"len(list_filter({_at(f.path)}, lambda v: starts_with(v, '{{') OR starts_with(v, '['))) > 0"
+        for f in arrays
+        if not f.derived
     )
-    joined = [f"chr(31) || array_to_string({_at(f.path)}, chr(31))" for f in arrays if not f.derived]
-    inner = " OR ".join(f"contains({items}, chr(31) || '{{') OR contains({items}, chr(31) || '[')" for items in joined)
     time_absent = f"coalesce({_at(('@timestamp',))}, '') = ''"
     # not one CASE over all of it: what stands in a later branch is read through a selection, column by column
-    broken = f"(NOT parsed OR {time_absent} OR {lost or 'false'})"
-    suspect = f"({spaced} OR ({found}) <> {written} OR {brackets or 'false'})"
+    broken = f"(NOT parsed OR {time_absent} OR {lost})"
+    suspect = "shape <> found"
     settled = f"({not_object} OR {not_array} OR {dotted} OR {doubled} OR {not_scalar} OR {beyond})"
     return broken, inner or "false", suspect, settled
 
@@ -282,14 +313,6 @@ def _any_type(fields: list[Field], wanted: str) -> str:
         return "false"
     types = f"json_type(line, [{', '.join(text(_json_path(f.path)) for f in fields)}])"
     return f"len(list_filter({types}, lambda k: {wanted})) > 0"
-
-
-def _holds(shape: Mapping[str, Any], path: tuple[str, ...]) -> str:
-    """SQL: a leaf that is there, or an object that holds such a leaf, however deep."""
-    below = _below(shape, path)
-    if not isinstance(below, dict):
-        return f"{_at(path)} IS NOT NULL"
-    return " OR ".join(_holds(shape, (*path, key)) for key in below)
 
 
 def _below(node: Mapping[str, Any], path: tuple[str, ...]) -> Any:

@@ -430,7 +430,7 @@ def narrow(claimed: Callable[[str], str]) -> list[str]:
         f"list_position([{stages}], stage)::UTINYINT AS stage",
         key("p", '"chain.prompt.id"') + " AS p",
         # all zeros are no id: a tracer writes them where no span is active
-        key("t", "CASE WHEN trim(\"trace.id\", '0') <> '' THEN \"trace.id\" END") + " AS t",
+        key("t", 'CASE WHEN NOT countersign_zeros("trace.id") THEN "trace.id" END') + " AS t",
         key("x", 'CASE WHEN NOT countersign_nil("transaction.id") THEN "transaction.id" END') + " AS x",
         (
             'CASE WHEN "gen_ai.tool.call.id" IS NOT NULL AND coalesce("gen_ai.conversation.id", "gen_ai.agent.id") IS NOT NULL '

@@ -1,7 +1,7 @@
 """Log lines as Arrow batches: where a line begins is known before anything has parsed it.
 
-A batch holds ``line`` (text), ``file`` (index into the inputs), ``offset`` (bytes from the start of the
-decompressed stream) and ``number`` (1-based). Lines that no engine should see (invalid UTF-8, longer than
+A batch holds ``line`` (text), ``shape`` (`backends.duckdb.shape`), ``file`` (index into the inputs), ``offset`` (bytes
+from the start of the decompressed stream) and ``number`` (1-based). Lines that no engine should see (invalid UTF-8, longer than
 ``LONGEST_LINE``, not an object, unfinished) are set aside as `BadLine`, never dropped. There is no Python loop over
 lines: numpy finds the line ends of a chunk, Arrow borrows the chunk's memory.
 
@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from backends.duckdb.shape import shapes
 from backends.duckdb.unpacked import (
     LONGEST_LINE,
     MARK,
@@ -38,7 +39,13 @@ PICKED = 2048
 """Lines of a batch that are read again."""
 
 SCHEMA = pa.schema(
-    [("line", pa.string()), ("file", pa.int32()), ("offset", pa.int64()), ("number", pa.int64())],
+    [
+        ("line", pa.string()),
+        ("shape", pa.int32()),
+        ("file", pa.int32()),
+        ("offset", pa.int64()),
+        ("number", pa.int64()),
+    ],
 )
 _NEWLINE, _BRACE = ord("\n"), ord("{")
 
@@ -243,6 +250,7 @@ def _arrow(
     batch = pa.record_batch(
         [
             lines,
+            pa.array(shapes(np.frombuffer(chunk, dtype=np.uint8), starts)),
             pa.array(np.full(count, file, dtype=np.int32)),
             pa.array(offset + starts.astype(np.int64)),
             pa.array(np.arange(number, number + count, dtype=np.int64)),
@@ -291,11 +299,12 @@ class PickedReader:
             lines = read_lines(self.files[index], [(offset, 0) for _, offset, _ in some])
             found = zip(some, lines, strict=True)
             while picked := list(islice(found, PICKED)):
+                texts = [line + b"\n" for _, (_, line) in picked]  # as in a batch: it tells the record
+                starts = np.cumsum([0, *map(len, texts[:-1])])
                 yield pa.record_batch(
                     [
-                        pa.array(
-                            [line.decode() + "\n" for _, (_, line) in picked]
-                        ),  # as in a batch: it tells the record
+                        pa.array([line.decode() for line in texts]),
+                        pa.array(shapes(np.frombuffer(b"".join(texts), dtype=np.uint8), starts)),
                         pa.array(np.full(len(picked), index, dtype=np.int32)),
                         pa.array([offset for (_, offset, _), _ in picked], pa.int64()),
                         pa.array([number for (_, _, number), _ in picked], pa.int64()),

@@ -12,6 +12,7 @@ from backends.duckdb.chain_records import KEYS, PERSON, SETS
 from backends.duckdb.columns import flat, quoted, text
 from backends.duckdb.engine import VIEWS, bit_macros, narrow, statements
 from backends.duckdb.query import CHAINS, EVENTS
+from backends.duckdb.shape import shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,9 +58,10 @@ def _unsliced() -> list[str]:
 
 def _facts(events: Vocabulary) -> str:
     view = (VIEWS / "events.sql").read_text(encoding="utf-8")
+    shaped = f"(SELECT *, {shape('line')} AS shape FROM lines)"
     return (
         "CREATE OR REPLACE TEMP VIEW countersign_facts AS\n"
-        f"WITH flat AS ({flat('lines', events, None, [OURS])})\n"
+        f"WITH flat AS ({flat(shaped, events, None, [OURS])})\n"
         f"SELECT (file::BIGINT << 44) + number AS rid, * FROM (\n{view.strip().rstrip(';')})"
     )
 

@@ -108,7 +108,7 @@ SELECT named.* EXCLUDE ("user.id", "user.name", "user.email", "user.domain", "us
     AND "chain.response.hash" IS NOT NULL AND lower("event.outcome") IN ('success', 'failure') AS "chain.record_complete",
   CASE WHEN countersign_hostile(ids) THEN 'hostile'
        -- all zeros: W3C Trace Context §3.2.2.3 and §3.2.2.4; the nil UUID is a vendor's
-       WHEN trim("trace.id", '0') = '' OR trim("span.id", '0') = '' OR countersign_nil("transaction.id") OR countersign_nil("http.request.id") THEN 'all_zero'
+       WHEN countersign_zeros("trace.id") OR countersign_zeros("span.id") OR countersign_nil("transaction.id") OR countersign_nil("http.request.id") THEN 'all_zero'
        WHEN NOT countersign_trace_form("trace.id") THEN 'malformed' END AS "chain.correlation.flaw",
   agent_mode AS "chain.agent.mode",
   -- the identity that acts says more than the client that asked; the client decides where no identity is recorded

@@ -49,7 +49,7 @@ CREATE OR REPLACE TEMP MACRO countersign_operations(scopes) AS
 
 -- One certain makes true, else one unknown makes unknown.
 CREATE OR REPLACE TEMP MACRO countersign_system_wide(scopes, target, server) AS
-  CASE WHEN NOT getvariable('long_names_wide') AND countersign_operations(scopes) THEN false ELSE CASE list_max(list_transform(list_transform(scopes, lambda s: {scope: s, parts: countersign_scope_parts(s)}),
+  CASE WHEN scopes IS NULL THEN NULL WHEN NOT getvariable('long_names_wide') AND countersign_operations(scopes) THEN false ELSE CASE list_max(list_transform(list_transform(scopes, lambda s: {scope: s, parts: countersign_scope_parts(s)}),
                                lambda s: countersign_scope_width(s.scope, s.parts, target, server)))
     WHEN 2 THEN true WHEN 0 THEN false END END;
 
@@ -112,7 +112,10 @@ CREATE OR REPLACE TEMP MACRO countersign_address(ip) AS
 -- letters beyond ASCII, quotes, markup or escapes, or longer than 512 characters.
 CREATE OR REPLACE TEMP MACRO countersign_hostile(ids) AS
   regexp_matches(ids, '[^ -~]|[''"<>\\`]|[$][{(]|%0[0adAD]|[.][.]/')
-  OR (length(ids) > 512 AND list_max(list_transform(string_split(ids, ' '), lambda id: length(id))) > 512);
+  OR (strlen(ids) > 512 AND list_max(list_transform(string_split(ids, ' '), lambda id: length(id))) > 512);
+
+-- Compared first: a text of zeros alone comes before that one, most ids come after it.
+CREATE OR REPLACE TEMP MACRO countersign_zeros(id) AS id < '0000000000000001' AND trim(id, '0') = '';
 
 CREATE OR REPLACE TEMP MACRO countersign_nil(id) AS starts_with(id, '00000000') AND trim(id, '0-') = '';
 
