@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
-from backends.duckdb.target import Sources, judge
+from backends.duckdb.target import CompiledRules, Sources, compile_rules, judge
 from backends.sources import SourceMaps
 from backends.vocabulary import Vocabulary
 from harness.case import Bases, moment
@@ -108,11 +109,15 @@ class Embedded:
     def __exit__(self, *_raised: object) -> None:
         """Nothing to stop."""
 
+    @cached_property
+    def _compiled(self) -> CompiledRules:
+        return compile_rules(self._rules, self._events, self._chains)
+
     def judge(self, records: Sequence[dict[str, Any]], tables: Tables, now: datetime | None) -> Verdicts:
         """Judge one data set with one register; of chains, those that have settled by ``now``."""
         judgement = judge(
             records,
-            rules=self._rules,
+            rules=self._compiled,
             vocabulary=self._events,
             chain_vocabulary=self._chains,
             register=tables,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from backends.duckdb import engine
 from harness.options import ScanOptions
 from harness.paths import Root
 from harness.scan import scan
@@ -94,6 +95,25 @@ def test_odd_lines_are_read_like_plain_ones(tmp_path: Path) -> None:
     result = scanned(log)
     assert (result.rejected, result.summary.stages) == ((), {"tool_call": len(ODD)})
     assert result.summary.start == result.summary.end == "2026-10-05T09:00:01.000000Z"
+
+
+@pytest.mark.parametrize("dotted", [True, False])
+def test_the_three_ways_of_reading_say_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, dotted: bool
+) -> None:
+    """A few odd lines go to the careful reader after the typed pass, many after two; all of a small log with dotted names at once."""
+    log = tmp_path / "log.jsonl"
+    lines = [*(bad for bad, _ in BAD.values()), *(line for line in ODD.values() if len(line) < 1000)]
+    lines = [line for line in lines if dotted or b"chain.stage" not in line]
+    log.write_bytes(b"\n".join(line for number, each in enumerate(lines) for line in (GOOD % number, each)) + b"\n")
+    said = []
+    for handful in (2000, len(lines), -1):
+        monkeypatch.setattr(engine, "HANDFUL", handful)
+        result = scanned(log)
+        found = sorted((finding.id, finding.rule.stem) for finding in result.findings)
+        said.append((result.rejected, found, result.summary.stages, result.summary.lines, result.summary.duplicates))
+    assert said[0] == said[1] == said[2]
+    assert len(said[0][0]) == len(BAD)
 
 
 def test_empty_binary_and_damaged_files_do_not_stop_the_others(tmp_path: Path) -> None:

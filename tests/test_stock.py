@@ -150,7 +150,8 @@ FEW = ("static_api_key", "tool_call_without_prompt", "argument_names_other_user"
 
 @pytest.mark.xdist_group("kql")
 def test_on_sentinel_booleans_do_not_bind_and_an_array_matches_nothing(binder: Binder) -> None:
-    subjects = [BY_STEM[stem] for stem in FEW]
+    cases = {stem: tuple(c for c in BY_STEM[stem].cases if c.register is None) for stem in FEW}
+    subjects = [replace(BY_STEM[stem], cases=cases[stem]) for stem in FEW]
     with Kql({}, EVENTS, CHAINS, SOURCES) as running:
         said = compared(subjects, STOCK["kql"], running, Bases.honest(), EVENTS)
     assert said["static_api_key"].word == stock.EQUAL

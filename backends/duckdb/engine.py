@@ -16,7 +16,7 @@ import duckdb
 
 from backends.concepts import CONCEPTS, bits
 from backends.duckdb import correlate, register
-from backends.duckdb.careful import read_carefully
+from backends.duckdb.careful import Suspect, read_carefully
 from backends.duckdb.columns import Seen, flat, quoted, text
 from backends.duckdb.lines import BadLine, LineReader, LogFile, PickedReader, read_lines
 from backends.duckdb.sample import sampled
@@ -145,10 +145,20 @@ class Engine:
         self.folder.cleanup()
 
     def ingest(self, files: Sequence[LogFile]) -> None:
-        """Read the files: with the fields that a sample holds, then with all (if it pays), then with the careful reader."""
+        """Read the files: with the fields that a sample holds, then with all (if it pays), then with the careful reader.
+
+        A small log with dotted names goes to the careful reader at once: each of its lines would come to it in the end.
+        """
         self.files.update({file.index: file for file in files})
-        seen = sampled(files, self.vocabulary)
-        reader = self._read(files, "CREATE TABLE ev AS", seen, self.progress)
+        sample = sampled(files, self.vocabulary)
+        few = sample.whole and sample.lines <= HANDFUL
+        if few and sample.dotted and not self.by_content and not any(file.ours for file in files):
+            reader = LineReader(files, progress=self.progress)
+            rows = self._places(reader)
+            self.bad, self.lines, self.size = reader.bad, reader.lines, reader.size
+            self._settle(rows, "CREATE TABLE ev AS")
+            return
+        reader = self._read(files, "CREATE TABLE ev AS", sample.seen, self.progress)
         self.bad, self.lines, self.size = reader.bad, reader.lines, reader.size
         suspects = self._suspects()
         if suspects > HANDFUL:  # a known field that the sample did not hold, or something odd
@@ -158,15 +168,26 @@ class Engine:
                 places = self.connection.execute('SELECT file, "offset", number FROM suspect ORDER BY ALL').fetchall()
                 self._take(PickedReader(self.files, places), "INSERT INTO ev", None)
             suspects = self._suspects()
-        if not suspects:
-            return
+        if suspects:
+            self._settle(self.connection.execute('SELECT * FROM suspect ORDER BY file, "offset"').fetchall())
+
+    def _places(self, reader: LineReader) -> list[Suspect]:
+        """Every line as one that is suspect, in the order of the files."""
+        self.connection.register("arrow_lines", reader.reader())
+        found = self.connection.execute(
+            'SELECT file, "offset", number, NULL, md5_number(line) FROM arrow_lines'
+        ).fetchall()
+        self.connection.unregister("arrow_lines")
+        return sorted(found)
+
+    def _settle(self, rows: Sequence[Suspect], into: str = "INSERT INTO ev") -> None:
+        """Read suspect lines with the careful reader, and what it could read once more as any other log."""
         settled = Path(self.folder.name) / "settled.jsonl"
-        rows = self.connection.execute('SELECT * FROM suspect ORDER BY file, "offset"').fetchall()
         self.bad += read_carefully(self.files, rows, settled, self.vocabulary)
         index = max(self.files) + 1
         self.files[index] = LogFile(index, settled, "(settled)", ours=True)
-        seen = sampled([self.files[index]], self.vocabulary, whole=True)
-        self._read([self.files[index]], "INSERT INTO ev", seen)
+        seen = sampled([self.files[index]], self.vocabulary, whole=True).seen
+        self._read([self.files[index]], into, seen)
         for (provenance,) in self.connection.execute("SELECT provenance FROM ev WHERE careful").fetchall():
             file, offset = json.loads(provenance)[0]  # the careful reader wrote it plainly; nothing is lost in silence
             self.bad.append(BadLine(file, 0, offset, 0, "the record could not be read"))
@@ -385,7 +406,7 @@ class Engine:
                     origin = [tuple(p) for p in json.loads(provenance)] if provenance else [(file, offset)]
                     places.append((rid, origin))
         picked_log = LogFile(0, picked, "(picked)")
-        seen = sampled([picked_log], self.vocabulary, whole=True)
+        seen = sampled([picked_log], self.vocabulary, whole=True).seen
         reader = LineReader([picked_log])
         lines_again = reader.reader()
         self.connection.register("lines", lines_again)

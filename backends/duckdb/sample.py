@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -20,8 +21,25 @@ PLACES, BYTES = 32, 128 << 10
 """A large file is looked at in this many places, evenly spread, of so many bytes each."""
 
 
-def sampled(files: Sequence[LogFile], vocabulary: Vocabulary, *, whole: bool = False) -> Seen:
-    """Names of the known fields that the sample holds, dotted keys and derived fields included.
+@dataclass
+class Sample:
+    """What a look at a log told.
+
+    Attributes:
+        seen: names of the known fields that it holds, dotted keys and derived fields included.
+        dotted: some field was named by one dotted key.
+        lines: how many were looked at.
+        whole: these are all.
+    """
+
+    seen: Seen
+    dotted: bool = False
+    lines: int = 0
+    whole: bool = True
+
+
+def sampled(files: Sequence[LogFile], vocabulary: Vocabulary, *, whole: bool = False) -> Sample:
+    """Look at a few places of each file.
 
     A field that it misses is found later: a line that holds it is suspect and read again with all fields.
 
@@ -31,16 +49,26 @@ def sampled(files: Sequence[LogFile], vocabulary: Vocabulary, *, whole: bool = F
         whole: look at every line; for the few that are read a second time.
     """
     found: set[str] = set()
+    sample = Sample(frozenset())
     spaces = {name[:at] for name in vocabulary.fields for at, letter in enumerate(name) if letter == "."}
     for file in files:
+        sample.whole &= whole or _is_small(file)
         for line in _whole(file) if whole else _places(file):
+            sample.lines += 1
             try:
                 record = orjson.loads(line)
             except orjson.JSONDecodeError:
                 continue
             if isinstance(record, dict):
                 found.update(_names(record, "", vocabulary.fields, spaces))
-    return frozenset(found)
+                sample.dotted = sample.dotted or any("." in key for key in record)
+    sample.seen = frozenset(found)
+    return sample
+
+
+def _is_small(file: LogFile) -> bool:
+    with file.open() as stream:
+        return isinstance(stream, io.RawIOBase) and file.path.stat().st_size <= PLACES * BYTES
 
 
 def _whole(file: LogFile) -> Iterator[bytes]:

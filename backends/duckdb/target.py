@@ -68,7 +68,7 @@ class Judgement:
 def judge(
     records: Sequence[Mapping[str, Any] | bytes],
     *,
-    rules: Mapping[str, SigmaRule | Correlation],
+    rules: Mapping[str, SigmaRule | Correlation] | CompiledRules,
     vocabulary: Vocabulary,
     chain_vocabulary: Vocabulary,
     register: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
@@ -79,14 +79,15 @@ def judge(
 
     Args:
         records: as logged, or the very bytes of a line.
-        rules: name → rule or correlation; ``service: chain`` rules are judged on chain records.
+        rules: name → rule or correlation; ``service: chain`` rules are judged on chain records. Or what `compile_rules`
+            made of them, where many data sets are judged.
         vocabulary: event fields.
         chain_vocabulary: chain fields.
         register: the register's tables, None for none.
         sources: blind concepts and untrusted ids by dataset.
         limits: lookback, memory, threads.
     """
-    compiled = compile_rules(rules, vocabulary, chain_vocabulary)
+    compiled = rules if isinstance(rules, CompiledRules) else compile_rules(rules, vocabulary, chain_vocabulary)
     with tempfile.TemporaryDirectory(prefix="countersign-") as folder:
         path = Path(folder) / "records.jsonl"
         lines = [r if isinstance(r, bytes) else json.dumps(r, ensure_ascii=False).encode() for r in records]
