@@ -149,6 +149,20 @@ def test_lines_that_differ_in_a_few_bytes_are_no_copies(tmp_path: Path) -> None:
     assert (sum(result.summary.stages.values()), result.summary.duplicates) == (8 * len(pairs), 0)
 
 
+def test_a_line_that_was_made_to_hash_like_another_is_no_copy_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else who can make two such lines would hide the second: here every line hashes alike."""
+    forced = "CREATE OR REPLACE TEMP MACRO countersign_line(line) AS 5::UHUGEINT"
+    macros = engine.bit_macros()
+    monkeypatch.setattr(engine, "bit_macros", lambda: f"{macros};\n{forced}")
+    log = tmp_path / "log.jsonl"
+    lines = [CALL.format(agent="a", x=0), CALL.format(agent="b", x=0), CALL.format(agent="a", x=0)]
+    log.write_text("\n".join([*lines, lines[0].replace("tool_call", "access")]) + "\n")
+    summary = scanned(log).summary
+    assert (summary.stages, summary.duplicates) == ({"tool_call": 2, "access": 1}, 1)
+
+
 def test_names_that_differ_in_a_few_bytes_are_not_one(tmp_path: Path) -> None:
     """So for every key of a chain and every group of findings: here for agents."""
     log = tmp_path / "log.jsonl"

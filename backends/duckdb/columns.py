@@ -84,7 +84,7 @@ def _json_path(path: tuple[str, ...]) -> str:
 def parsed(source: str, vocabulary: Vocabulary, seen: Seen = None) -> str:
     """SELECT of ``line, shape, file, offset, number, t`` where ``t`` is the typed record, NULL when the line is no JSON."""
     spec = json.dumps(tree(vocabulary, seen))
-    return f'SELECT line, md5_number(line) AS line_hash, shape, file, "offset", number, TRY(json_transform(line, {text(spec)})) AS t FROM {source}'
+    return f'SELECT line, countersign_line(line) AS line_hash, shape, file, "offset", number, TRY(json_transform(line, {text(spec)})) AS t FROM {source}'
 
 
 def opened(source: str, vocabulary: Vocabulary, seen: Seen = None) -> str:

@@ -175,7 +175,7 @@ class Engine:
         """Every line as one that is suspect, in the order of the files."""
         self.connection.register("arrow_lines", reader.reader())
         found = self.connection.execute(
-            'SELECT file, "offset", number, NULL, md5_number(line) FROM arrow_lines'
+            'SELECT file, "offset", number, NULL, countersign_line(line) FROM arrow_lines'
         ).fetchall()
         self.connection.unregister("arrow_lines")
         return sorted(found)
@@ -289,17 +289,29 @@ class Engine:
 
     def join(self) -> None:
         """Cut idle keys, place every record in its chain, and build the chain view."""
-        run = self.connection.execute
-        copies = run("SELECT count(*) - count(DISTINCT identity) FROM ev").fetchone()
-        self.copies = int(copies[0]) if copies else 0
-        if self.copies:  # a line delivered twice is one record
-            run("DELETE FROM ev WHERE rid NOT IN (SELECT min(rid) FROM ev GROUP BY identity)")
+        self.copies = self._drop_copies()
         for key in ("p", "t", "x", "c"):
             self._cut(key)
         for name in ("emitters.sql", "joining.sql", "attribution.sql", "conflict.sql", "chain.sql"):
             for statement in statements(name):
                 self._run_view(statement)
         correlate.prepare(self)
+
+    def _drop_copies(self) -> int:
+        """A line delivered twice is one record; how many were dropped.
+
+        A hash of a line is no proof that two are the same: an attacker may have made them so. Records with one hash are the
+        same only if all that was read of them is, verdicts among it: then nothing is lost with one of them.
+        """
+        run = self.connection.execute
+        run("CREATE OR REPLACE TEMP TABLE again AS SELECT identity FROM ev GROUP BY identity HAVING count(*) > 1")
+        place = {"rid", "file", "offset", "number", "provenance"}
+        names = [name for name, *_ in run("DESCRIBE ev").fetchall() if name not in place]
+        dropped = run(
+            "DELETE FROM ev WHERE identity IN (FROM again) AND rid NOT IN "
+            f"(SELECT min(rid) FROM ev WHERE identity IN (FROM again) GROUP BY {', '.join(map(quoted, names))})"
+        ).fetchone()
+        return int(dropped[0]) if dropped else 0
 
     def _run_view(self, statement: str) -> None:
         """Run a statement of a view, slice by slice if it names one: what a join holds then does not grow with the log."""
