@@ -38,6 +38,15 @@ LARGEST = {"number": sys.float_info.max, "integer": 2.0**63}
 """The largest size that a number of a kind may have."""
 
 
+PLAIN = {
+    "number": r"-?(0|[1-9]\d{0,14})(\.\d{1,9})?",
+    "integer": r"-?(0|[1-9]\d{0,14})",
+    "time": r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):\d\d:\d\d(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)|\d{9,19}",
+}
+"""Texts that each reader of a kind takes alike. DuckDB's casts take more, such as ``1_000`` or a time without a zone: what
+looks otherwise goes to the careful reader, which says what `backends.absence` says."""
+
+
 def _read(vocabulary: Vocabulary, seen: Seen) -> list[Field]:
     always = {"@timestamp", "chain.stage"}
     return [f for f in vocabulary.fields.values() if seen is None or f.name in seen or f.name in always]
@@ -166,12 +175,12 @@ def flat(
         f"CASE WHEN {written} THEN coalesce(TRY_CAST({known} AS UHUGEINT),"
         f" CASE WHEN {said} IS NOT NULL THEN md5_number(replace(line, {said}, '')) END, line_hash) ELSE line_hash END"
     )
-    broken, inner, suspect, settled = _careful(vocabulary, seen)
+    broken, loose, suspect, settled = _careful(vocabulary, seen)
     sent = {f: f"nullif({_at(f.path)}, '')" for f in _converted(vocabulary, seen)}
     typed = [f"{converted(field.kind, value)} AS {_typed(field)}" for field, value in sent.items()]
     values = f"SELECT *, {', '.join(typed)} FROM ({opened(source, vocabulary, seen)})"
     # an item that begins with a bracket may be text or an object: the careful reader has told them apart
-    looked_at = f"SELECT *, {broken} OR (({inner}) AND NOT {written}) AS broken, {suspect} AS suspect FROM ({values})"
+    looked_at = f"SELECT *, {broken} OR (({loose}) AND NOT {written}) AS broken, {suspect} AS suspect FROM ({values})"
     claims = [f"{_at(f.path)} IS NOT NULL" for f in vocabulary.derived.values() if f.name in read]
     claimed = f"CASE WHEN {' OR '.join(claims)} THEN {arrived} ELSE 0::UBIGINT END" if claims else "0::UBIGINT"
     more = ""
@@ -271,7 +280,7 @@ def told(microseconds: str) -> str:
 
 
 def _careful(vocabulary: Vocabulary, seen: Seen = None) -> tuple[str, str, str, str]:
-    """SQL for: a line must be read carefully; an item looks nested; it is suspect; a suspect line must be read carefully.
+    """SQL for: a line must be read carefully; so unless we wrote it; it is suspect; a suspect line must be read carefully.
 
     The shape of the text (`backends.duckdb.shape`) is held against that of what the typed reading found. They differ for
     an unknown field, a null, a duplicate, a dotted name, a value of another kind than its field. Only then the dearer look:
@@ -294,17 +303,22 @@ def _careful(vocabulary: Vocabulary, seen: Seen = None) -> tuple[str, str, str, 
     not_scalar = _any_type([f for f in scalars if f.name != ARGUMENTS], "k IN ('OBJECT', 'ARRAY')")
     beyond = _any_type(unread, "k IS NOT NULL")
     lost = " OR ".join(f"({_at(f.path)} <> '' AND {_typed(f)} IS NULL)" for f in _converted(vocabulary, seen))
-    inner = " OR ".join(
+    loose = [
+        f"({_at(f.path)} <> '' AND NOT regexp_full_match({_at(f.path)}, {text(PLAIN[f.kind])}))"
+        for f in _converted(vocabulary, seen)
+        if f.kind in PLAIN
+    ]
+    loose += [
         f"len(list_filter({_at(f.path)}, lambda v: starts_with(v, '{{') OR starts_with(v, '['))) > 0"
         for f in arrays
         if not f.derived
-    )
+    ]
     time_absent = f"coalesce({_at(('@timestamp',))}, '') = ''"
     # not one CASE over all of it: what stands in a later branch is read through a selection, column by column
     broken = f"(NOT parsed OR {time_absent} OR {lost})"
     suspect = "shape <> found"
     settled = f"({not_object} OR {not_array} OR {dotted} OR {doubled} OR {not_scalar} OR {beyond})"
-    return broken, inner or "false", suspect, settled
+    return broken, " OR ".join(loose), suspect, settled
 
 
 def _any_type(fields: list[Field], wanted: str) -> str:
