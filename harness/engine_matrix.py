@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from backends.correlation import Correlation
 from backends.sources import SourceMaps
@@ -49,6 +49,16 @@ class Stand:
     stock: Said | None = None
 
 
+class Keeping(Protocol):
+    """Keeps what engines said, for a matrix that goes on where it was stopped."""
+
+    def of(self, engine: str) -> list[Stand] | None:
+        """What the engine said, if it is known."""
+
+    def put(self, engine: str, stands: Sequence[Stand]) -> None:
+        """Keep it."""
+
+
 @dataclass
 class Matrix:
     """Everything that was executed.
@@ -76,6 +86,7 @@ def run(
     one_in: int = 1,
     stock: bool = True,
     progress: Callable[[str], None] = lambda _name: None,
+    kept: Keeping | None = None,
 ) -> Matrix:
     """Execute the cells of rules on engines, one engine after the other.
 
@@ -87,11 +98,15 @@ def run(
         one_in: of so many variants of a case one is executed, always the same ones; 0 for none.
         stock: whether the stock backends' queries are run beside ours.
         progress: called with what begins.
+        kept: where the stands of each engine are kept as soon as it is done, and taken from if they are there.
     """
     subjects, events, chains = subjects_of(root, root.rules, selectors)
     sources = sources_of(subjects, SourceMaps.load(root.sources))
     matrix = Matrix(engines)
     for engine in engines:
+        if kept and (found := kept.of(engine.name)) is not None:
+            matrix.stands += found
+            continue
         progress(engine.title)
         target = load(engine.target) if engine.target != "duckdb" else None
         takes, refused = _split(subjects, target, events, chains)
@@ -100,10 +115,14 @@ def run(
             proofs = _executed(takes, running.judge, bases, events, one_in)
             beside = STOCK.get(engine.name) if stock else None
             said = compared(takes, beside, running, bases, events) if beside else {}
+        stands = []
         for each in subjects:
             kind = each.rule.kind if isinstance(each.rule, Correlation) else ""
             stand = _stand(each, engine, proofs.get(each.stem), refused.get(each.stem, ""), bounds.get(kind, ""))
-            matrix.stands.append(replace(stand, stock=said.get(each.stem)))
+            stands.append(replace(stand, stock=said.get(each.stem)))
+        matrix.stands += stands
+        if kept:
+            kept.put(engine.name, stands)
     return matrix
 
 

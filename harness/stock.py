@@ -6,6 +6,7 @@ makes of the rule, and nothing else. A verdict is that of a case: whether the ru
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from harness.matrix import Verdicts
 from harness.proof import as_written
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from backends.vocabulary import Vocabulary
@@ -174,10 +175,19 @@ def _plain(refused: Exception) -> str:
 
 
 class _Beside:
-    """An engine's judge, with the stock queries' hits in the place of ours."""
+    """An engine's judge, with the stock queries' hits in the place of ours.
 
-    def __init__(self, judge: Judge, runner: Runner, queries: Mapping[str, Query]) -> None:
-        self._judge, self._runner, self._queries = judge, runner, queries
+    Of a data set only those stock queries are asked whose cases may be in it.
+    """
+
+    def __init__(
+        self,
+        judge: Judge,
+        runner: Runner,
+        queries: Mapping[str, Query],
+        asked: Mapping[tuple[str, Any], Collection[str]],
+    ) -> None:
+        self._judge, self._runner, self._queries, self._asked = judge, runner, queries, asked
         self._lock = threading.Lock()  # a runner reads what was judged last
         self.failed: dict[str, str] = {}
 
@@ -185,11 +195,17 @@ class _Beside:
         """Our facts, and the hits of the stock queries."""
         with self._lock:
             verdicts = self._judge(records, tables, now)
-            wanted = {stem: query for stem, query in self._queries.items() if stem not in self.failed}
+            stems = set(self._asked[_data_set(tables, now)]) - self.failed.keys()
+            wanted = {stem: query for stem, query in self._queries.items() if stem in stems}
             left, failed = self._runner.left(wanted, records, tables, now)
             self.failed |= failed
         hits = {of: {s: left.get(s, set()) for s, q in wanted.items() if q.of_chains is of} for of in (False, True)}
         return Verdicts(verdicts.events, verdicts.chains, hits[False], hits[True])
+
+
+def _data_set(tables: Tables, now: datetime | None) -> tuple[str, Any]:
+    """What the cells of a data set have in common."""
+    return json.dumps(tables, sort_keys=True), now
 
 
 def compared(
@@ -206,7 +222,11 @@ def compared(
     """
     made = converted(subjects, stock)
     module, name = stock.runner
-    beside = _Beside(running.judge, getattr(import_module(module), name)(running), made.queries)
+    asked: defaultdict[tuple[str, Any], set[str]] = defaultdict(set)
+    for subject in subjects:
+        for case in subject.cases:
+            asked[_data_set(case.tables(bases), case.now)].add(subject.stem)
+    beside = _Beside(running.judge, getattr(import_module(module), name)(running), made.queries, asked)
     cells: Counter[str] = Counter()
     others: defaultdict[str, list[str]] = defaultdict(list)
     taken = [subject for subject in subjects if subject.stem in made.queries]

@@ -24,6 +24,11 @@ from harness.paths import Root
     "--one-in", type=click.IntRange(1), default=1, help="Of so many variants, execute one: always the same ones."
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder; docs of the root else.")
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder: what each engine said; one that said it of the same rules and code does not run again.",
+)
 @click.option("--root", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Content root.")
 @click.pass_context
 def command(
@@ -34,6 +39,7 @@ def command(
     quick: bool,
     one_in: int,
     output: Path | None,
+    keep: Path | None,
     root: Path | None,
 ) -> None:
     """Run every rule, case and variant on every engine, compare each cell with the oracle, and write the pages.
@@ -46,6 +52,7 @@ def command(
     from harness.case import Bases  # noqa: PLC0415
     from harness.engine_matrix import run  # noqa: PLC0415
     from harness.judging import duckdb, subjects_of  # noqa: PLC0415
+    from harness.matrix_kept import Kept  # noqa: PLC0415
     from harness.matrix_page import html, markdown  # noqa: PLC0415
 
     place, console = Root.at(root), Console(stderr=True)
@@ -53,7 +60,10 @@ def command(
     bases = Bases.honest()
     with console.status("starting") as status:
         drawn = 0 if quick else one_in
-        matrix = run(place, engines, bases, selectors=rules, one_in=drawn, stock=not quick, progress=status.update)
+        kept = Kept(keep, place, [*rules, drawn, quick]) if keep else None
+        matrix = run(
+            place, engines, bases, selectors=rules, one_in=drawn, stock=not quick, progress=status.update, kept=kept
+        )
         status.update("what each rule sees of each source")
         subjects, events, chains = subjects_of(place, place.rules, rules)
         maps = SourceMaps.load(place.sources)
