@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +17,14 @@ WORKERS = {"spl": "splunk", "opensearch2": "opensearch", "opensearch3": "opensea
 def one_in(count: int, values: Iterable[Any]) -> list[Any]:
     """The values as parameters, all but one in ``count`` marked as slow: always the same ones."""
     return [pytest.param(value, marks=[pytest.mark.slow] * bool(at % count)) for at, value in enumerate(values)]
+
+
+def shared(values: Iterable[str], least: int) -> list[Any]:
+    """Each distinct value as a parameter; those that fewer than ``least`` share are slow."""
+    return [
+        pytest.param(value, marks=[pytest.mark.slow] * (count < least), id=value[:60])
+        for value, count in sorted(Counter(values).items())
+    ]
 
 
 def engines(names: Iterable[str], slow: Collection[str] = ()) -> list[Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import test_facts
+from sampling import shared
 
 from backends.absence import WrongType, flatten
 from backends.duckdb.target import judge
@@ -71,9 +72,7 @@ def disagreements(held: Held, records: Sequence[dict[str, Any]], tables: Mapping
     return wrong
 
 
-@pytest.mark.parametrize(
-    "register", sorted({row.register for table in test_facts.ROWS.values() for row in table}), ids=lambda r: r[:60]
-)
+@pytest.mark.parametrize("register", shared(test_facts.REGISTERS, 15))
 def test_each_fact_is_what_duckdb_says(held: Held, register: str) -> None:
     rows = [row for table in test_facts.ROWS.values() for row in table if row.register == register]
     records = [record for place, row in enumerate(rows) for record in test_facts.as_logged(row, place)]

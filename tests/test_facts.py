@@ -75,6 +75,7 @@ def rows_of(path: Path) -> list[Row]:
 
 
 ROWS = {path.stem: rows_of(path) for path in sorted(TABLES.glob("*.json"))}
+REGISTERS = [row.register for table in ROWS.values() for row in table]
 
 
 def as_logged(row: Row, place: int) -> list[dict[str, Any]]:

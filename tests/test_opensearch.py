@@ -12,6 +12,7 @@ import pytest
 import random_correlations
 import semantics
 import test_facts
+from sampling import shared
 from sigma.types import SigmaRegularExpression, SigmaRegularExpressionFlag
 from test_sentinel import CORRELATIONS, straddling
 
@@ -159,9 +160,7 @@ def compare(node: OpenSearch, subjects: list[Subject]) -> None:
     assert compared > cells
 
 
-@pytest.mark.parametrize(
-    "register", sorted({row.register for table in test_facts.ROWS.values() for row in table}), ids=lambda r: r[:60]
-)
+@pytest.mark.parametrize("register", shared(test_facts.REGISTERS, 15))
 def test_each_fact_is_what_duckdb_says(register: str) -> None:
     rows = [row for table in test_facts.ROWS.values() for row in table if row.register == register]
     records = [record for place, row in enumerate(rows) for record in test_facts.as_logged(row, place)]

@@ -50,7 +50,7 @@ NEVER = (
 )
 JOINED = {"chain.id", "chain.id_source"}
 START = datetime(2026, 3, 2, 8, tzinfo=UTC)
-SAMPLE = 6
+SAMPLE = 4
 """Registers that the quick run asks; the slow one asks all."""
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections import Counter
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +14,7 @@ import random_correlations
 import semantics
 import test_facts
 import yaml
+from sampling import shared
 from test_sentinel import CORRELATIONS, straddling
 
 from backends.duckdb.target import Sources, judge
@@ -108,18 +107,11 @@ def test_a_regular_expression_is_one_of_javas(pattern: str, written: str) -> Non
 # Facts.
 
 
-@cache
-def tables_of_facts() -> list[Any]:
-    """Registers of the truth tables; those that few rows share run with the slow tests."""
-    count = Counter(row.register for table in test_facts.ROWS.values() for row in table)
-    return [pytest.param(each, marks=[] if many > 25 else pytest.mark.slow) for each, many in sorted(count.items())]
-
-
 FACTS = sorted(set(EVENTS.fields) - {"chain.id", "chain.id_source", "event.sequence_gap", "event.hash_broken"})
 """All but what joining says, which is compared where chains are."""
 
 
-@pytest.mark.parametrize("register", tables_of_facts(), ids=lambda r: r[:60])
+@pytest.mark.parametrize("register", shared(test_facts.REGISTERS, 26))
 def test_each_fact_is_what_duckdb_says(register: str) -> None:
     rows = [row for table in test_facts.ROWS.values() for row in table if row.register == register]
     records = [record for place, row in enumerate(rows) for record in test_facts.as_logged(row, place)]

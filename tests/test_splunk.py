@@ -16,7 +16,7 @@ import test_correlation
 import test_facts
 import test_joining
 import yaml
-from sampling import one_in
+from sampling import one_in, shared
 
 from backends.duckdb.target import Sources, judge
 from backends.sources import SourceMaps
@@ -109,9 +109,7 @@ JOINED = {"chain.id", "chain.id_source"}
 """Compared with the chains."""
 
 
-@pytest.mark.parametrize(
-    "register", sorted({row.register for table in test_facts.ROWS.values() for row in table}), ids=lambda r: r[:60]
-)
+@pytest.mark.parametrize("register", shared(test_facts.REGISTERS, 15))
 def test_each_fact_is_what_duckdb_says(register: str) -> None:
     wrong = []
     compared = 0
