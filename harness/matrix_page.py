@@ -50,8 +50,9 @@ def markdown(matrix: Matrix, seen: Sequence[Seen], one_in: int = 1) -> str:
     lines = [
         "# Every rule on every engine",
         "",
-        f"Each cell was executed: a rule on all its cases{variants}, on the engine named above,",
-        "compared with the oracle, an evaluator written from the Sigma specification. The number says how many.",
+        f"A cell is a rule on the engine of its column. It was executed on all cases of the rule{variants},",
+        "and on the cases of the other rules, and each verdict compared with the oracle, an evaluator written from the Sigma",
+        "specification. The number says how many verdicts.",
         "**equal**: the same verdict on each. **bounded**: a scheduled window stands in for a sliding one; it misses",
         "nothing, and what more it may find is said below. **not expressible**: the target refuses the rule, and why is",
         "said below.",

@@ -115,7 +115,7 @@ CREATE OR REPLACE TEMP MACRO countersign_address(ip) AS
 -- letters beyond ASCII, quotes, markup or escapes, or longer than 512 characters.
 CREATE OR REPLACE TEMP MACRO countersign_hostile(ids) AS
   regexp_matches(ids, '[^ -~]|[''"<>\\`]|[$][{(]|%0[0adAD]|[.][.]/')
-  OR (strlen(ids) > 512 AND list_max(list_transform(string_split(ids, ' '), lambda id: length(id))) > 512);
+  OR (length(ids) > 512 AND list_max(list_transform(string_split(ids, ' '), lambda id: length(id))) > 512);
 
 -- Compared first: a text of zeros alone comes before that one, most ids come after it.
 CREATE OR REPLACE TEMP MACRO countersign_zeros(id) AS id < '0000000000000001' AND trim(id, '0') = '';

@@ -16,11 +16,26 @@ SELECT
     THEN XXHASH64('p', `chain.prompt.id`, ' ' || `chain.prompt.id`)
   END AS p,
   CASE
-    WHEN NOT CASE WHEN TRIM('0' FROM `trace.id`) <> '' THEN `trace.id` END IS NULL
+    WHEN NOT CASE
+      WHEN NOT (
+        `trace.id` < '0000000000000001' AND TRIM('0' FROM `trace.id`) = ''
+      )
+      THEN `trace.id`
+    END IS NULL
     THEN XXHASH64(
       't',
-      CASE WHEN TRIM('0' FROM `trace.id`) <> '' THEN `trace.id` END,
-      ' ' || CASE WHEN TRIM('0' FROM `trace.id`) <> '' THEN `trace.id` END
+      CASE
+        WHEN NOT (
+          `trace.id` < '0000000000000001' AND TRIM('0' FROM `trace.id`) = ''
+        )
+        THEN `trace.id`
+      END,
+      ' ' || CASE
+        WHEN NOT (
+          `trace.id` < '0000000000000001' AND TRIM('0' FROM `trace.id`) = ''
+        )
+        THEN `trace.id`
+      END
     )
   END AS t,
   CASE

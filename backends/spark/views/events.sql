@@ -620,8 +620,12 @@ SELECT
       )
     )
     THEN 'hostile'
-    WHEN TRIM('0' FROM `trace.id`) = ''
-    OR TRIM('0' FROM `span.id`) = ''
+    WHEN (
+      `trace.id` < '0000000000000001' AND TRIM('0' FROM `trace.id`) = ''
+    )
+    OR (
+      `span.id` < '0000000000000001' AND TRIM('0' FROM `span.id`) = ''
+    )
     OR (
       STARTSWITH(`transaction.id`, '00000000')
       AND TRIM('0-' FROM `transaction.id`) = ''
@@ -754,6 +758,8 @@ SELECT
     WHEN `oauth.scope.granted` IS NULL
     THEN (
       CASE
+        WHEN `oauth.scope.presented` IS NULL
+        THEN NULL
         WHEN NOT countersign_long_names_wide
         AND (
           ARRAY_JOIN(`oauth.scope.presented`, ' ') RLIKE '\\A(?:(?d)[^ .:/]+([.:/][^ .:/]+){2,}( [^ .:/]+([.:/][^ .:/]+){2,})*)\\z'
@@ -881,6 +887,8 @@ SELECT
     OR `oauth.scope.presented` = `oauth.scope.granted`
     THEN (
       CASE
+        WHEN `oauth.scope.granted` IS NULL
+        THEN NULL
         WHEN NOT countersign_long_names_wide
         AND (
           ARRAY_JOIN(`oauth.scope.granted`, ' ') RLIKE '\\A(?:(?d)[^ .:/]+([.:/][^ .:/]+){2,}( [^ .:/]+([.:/][^ .:/]+){2,})*)\\z'
@@ -1006,6 +1014,11 @@ SELECT
     )
     ELSE (
       CASE
+        WHEN CONCAT(
+          COALESCE(`oauth.scope.granted`, ARRAY()),
+          COALESCE(`oauth.scope.presented`, ARRAY())
+        ) IS NULL
+        THEN NULL
         WHEN NOT countersign_long_names_wide
         AND (
           ARRAY_JOIN(
