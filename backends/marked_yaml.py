@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,21 @@ if TYPE_CHECKING:
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Path_ = tuple[str | int, ...]
+
+
+class _Documents:
+    """The nodes of a file, and the data made of them: composed once, since that is what takes time."""
+
+    def __init__(self, path: Path) -> None:
+        self.loader: Any = LOADER(path.read_text(encoding="utf-8"))  # the safe loader, in C where there is one
+
+    def data(self, node: yaml.Node | None) -> Any:
+        """A node as plain Python; after that its lines are no longer to be relied on, merge keys are resolved in it."""
+        return None if node is None else self.loader.construct_document(node)
+
+    def close(self) -> None:
+        """Let go of what the parser holds."""
+        self.loader.dispose()
 
 
 @dataclass
@@ -38,10 +54,10 @@ class MarkedYaml:
         """Read a file; nothing is raised, what is wrong is in ``mistakes``."""
         read = cls(str(path))
         try:
-            text = path.read_text(encoding="utf-8")
-            node = yaml.compose(text, Loader=LOADER)
-            read._mark(node, ())
-            read.data = yaml.load(text, Loader=LOADER)  # noqa: S506 - the safe loader, in C where there is one
+            with closing(_Documents(path)) as documents:
+                node = documents.loader.get_single_node()
+                read._mark(node, ())
+                read.data = documents.data(node)
         except UnicodeDecodeError as wrong:
             read.mistakes.append(Mistake(read.file, 0, f"byte {wrong.start + 1} of the file is not UTF-8"))
         except yaml.YAMLError as wrong:
@@ -54,16 +70,16 @@ class MarkedYaml:
     def read_all(cls, path: Path) -> list[MarkedYaml]:
         """Every document of a file, at least one; what makes the file unreadable is in the first."""
         try:
-            text = path.read_text(encoding="utf-8")
-            nodes = list(yaml.compose_all(text, Loader=LOADER))
-            data = list(yaml.load_all(text, Loader=LOADER))
+            found = []
+            with closing(_Documents(path)) as documents:
+                while documents.loader.check_node():
+                    node = documents.loader.get_node()
+                    read = cls(str(path))
+                    read._mark(node, ())
+                    read.data = documents.data(node)
+                    found.append(read)
         except (UnicodeDecodeError, yaml.YAMLError):
             return [cls.read(path)]
-        found = []
-        for node, document in zip(nodes, data, strict=True):
-            read = cls(str(path), document)
-            read._mark(node, ())
-            found.append(read)
         return found or [cls(str(path))]
 
     def line(self, path: Sequence[str | int]) -> int:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from backends.errors import Mistake
@@ -34,26 +36,33 @@ class Parameters:
     file: str
     document: Mapping[str, Any] = field(default_factory=lambda: {"defaults": {"all": {}}, "rules": {}})
     mistakes: tuple[Mistake, ...] = ()
-    _marks: MarkedYaml | None = None
+    _path: Path | None = None
+
+    @cached_property
+    def _marks(self) -> MarkedYaml | None:
+        """Read only where a line is asked for: it takes longer than all else."""
+        return MarkedYaml.read(self._path) if self._path else None  # JSON is YAML, and YAML's nodes know their lines
 
     @classmethod
     def read(cls, path: Path, schema: Path) -> Parameters:
         """Read ``path``; nothing is raised, what is wrong is in ``mistakes``. A missing file is an empty one."""
         if not path.exists():
             return cls(str(path))
+        doubled: list[str] = []
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
+            document = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=partial(_told_once, doubled))
         except UnicodeDecodeError as wrong:
             return cls(str(path), mistakes=(Mistake(str(path), 0, f"byte {wrong.start + 1} is not UTF-8"),))
         except json.JSONDecodeError as wrong:
             return cls(str(path), mistakes=(Mistake(str(path), wrong.lineno, f"this is not JSON: {wrong.msg}"),))
-        marks = MarkedYaml.read(path)  # JSON is YAML, and YAML's nodes know their lines
-        form = Form(json.loads(schema.read_text(encoding="utf-8")))
-        found = [marks.mistake(list(error.absolute_path), _said(error)) for error in form.errors(document)]
-        found += [m for m in marks.mistakes if "twice" in m.message]
-        if found:
+        errors = list(Form(json.loads(schema.read_text(encoding="utf-8"))).errors(document))
+        if errors or doubled:
+            marks = MarkedYaml.read(path)
+            found = [marks.mistake(list(error.absolute_path), _said(error)) for error in errors]
+            found += [m for m in marks.mistakes if "twice" in m.message]
+            found = found or [Mistake(str(path), 0, f"the key {doubled[0]!r} occurs twice")]
             return cls(str(path), mistakes=tuple(sorted(set(found))))
-        return cls(str(path), document, (), marks)
+        return cls(str(path), document, (), path)
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -107,6 +116,14 @@ def in_words(period_sec: int) -> str:
     length, name = next((length, name) for length, name in _UNITS if period_sec % length == 0)
     count = period_sec // length
     return name if count == 1 else f"{count} {name}s"
+
+
+def _told_once(doubled: list[str], pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; keys that occur twice in it are added to the first argument."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        doubled += [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
+    return made
 
 
 def _said(error: jsonschema.ValidationError) -> str:
