@@ -306,6 +306,11 @@ def _must_stay(cell: Cell, answer: Answer, written: Answer, vocabulary: Vocabula
     return now == then
 
 
+def _same(value: Any) -> Any:
+    """What a field holds: of many values which ones. Engines keep them in an order of their own; no rule reads it."""
+    return set(value) if isinstance(value, list) else value
+
+
 def _misread(cell: Cell, answer: Answer, vocabulary: Vocabulary) -> Iterator[Failure]:
     """Fields that the view gives otherwise than the record says; it may move ``user.*``, and only that."""
     for record, facts in zip(cell.records, answer.facts, strict=True):
@@ -317,6 +322,6 @@ def _misread(cell: Cell, answer: Answer, vocabulary: Vocabulary) -> Iterator[Fai
             if name.startswith("user.") or vocabulary.fields[name].kind == "time":
                 continue
             got = (facts or {}).get(name)
-            if said.get(name) != got:
+            if _same(said.get(name)) != _same(got):
                 found = failure(cell, answer, f"the view misread {name}", expected=repr(said.get(name)))
                 yield replace(found, got=repr(got))
