@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,26 +11,24 @@ import yaml
 from backends.errors import Mistake
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Path_ = tuple[str | int, ...]
 
 
-class _Documents:
-    """The nodes of a file, and the data made of them: composed once, since that is what takes time."""
+@contextmanager
+def _loading(path: Path) -> Iterator[Any]:
+    """The safe loader over a file, in C where there is one: a node is composed once, its lines are read, then its data.
 
-    def __init__(self, path: Path) -> None:
-        self.loader: Any = LOADER(path.read_text(encoding="utf-8"))  # the safe loader, in C where there is one
-
-    def data(self, node: yaml.Node | None) -> Any:
-        """A node as plain Python; after that its lines are no longer to be relied on, merge keys are resolved in it."""
-        return None if node is None else self.loader.construct_document(node)
-
-    def close(self) -> None:
-        """Let go of what the parser holds."""
-        self.loader.dispose()
+    In this order, since merge keys are resolved within the node.
+    """
+    loader = LOADER(path.read_text(encoding="utf-8"))
+    try:
+        yield loader
+    finally:
+        loader.dispose()
 
 
 @dataclass
@@ -54,10 +52,10 @@ class MarkedYaml:
         """Read a file; nothing is raised, what is wrong is in ``mistakes``."""
         read = cls(str(path))
         try:
-            with closing(_Documents(path)) as documents:
-                node = documents.loader.get_single_node()
-                read._mark(node, ())
-                read.data = documents.data(node)
+            with _loading(path) as loader:
+                if node := loader.get_single_node():
+                    read._mark(node, ())
+                    read.data = loader.construct_document(node)
         except UnicodeDecodeError as wrong:
             read.mistakes.append(Mistake(read.file, 0, f"byte {wrong.start + 1} of the file is not UTF-8"))
         except yaml.YAMLError as wrong:
@@ -71,12 +69,12 @@ class MarkedYaml:
         """Every document of a file, at least one; what makes the file unreadable is in the first."""
         try:
             found = []
-            with closing(_Documents(path)) as documents:
-                while documents.loader.check_node():
-                    node = documents.loader.get_node()
+            with _loading(path) as loader:
+                while loader.check_node():
+                    node = loader.get_node()
                     read = cls(str(path))
                     read._mark(node, ())
-                    read.data = documents.data(node)
+                    read.data = loader.construct_document(node)
                     found.append(read)
         except (UnicodeDecodeError, yaml.YAMLError):
             return [cls.read(path)]
@@ -93,9 +91,7 @@ class MarkedYaml:
         """A mistake at a path."""
         return Mistake(self.file, self.line(path), message)
 
-    def _mark(self, node: yaml.Node | None, path: Path_) -> None:
-        if node is None:
-            return
+    def _mark(self, node: yaml.Node, path: Path_) -> None:
         self.lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             seen: set[str] = set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from backends.correlation import Correlation
 from backends.sources import SourceMaps
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from harness.case import Bases
     from harness.engines.listed import Listed
     from harness.matrix import Failure, Judge, Subject
+    from harness.matrix_kept import Kept
     from harness.paths import Root
     from harness.stock import Said
 
@@ -47,16 +48,6 @@ class Stand:
     failures: tuple[Failure, ...] = ()
     why: str = ""
     stock: Said | None = None
-
-
-class Keeping(Protocol):
-    """Keeps what engines said, for a matrix that goes on where it was stopped."""
-
-    def of(self, engine: str) -> list[Stand] | None:
-        """What the engine said, if it is known."""
-
-    def put(self, engine: str, stands: Sequence[Stand]) -> None:
-        """Keep it."""
 
 
 @dataclass
@@ -86,7 +77,7 @@ def run(
     one_in: int = 1,
     stock: bool = True,
     progress: Callable[[str], None] = lambda _name: None,
-    kept: Keeping | None = None,
+    kept: Kept | None = None,
 ) -> Matrix:
     """Execute the cells of rules on engines, one engine after the other.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import jinja2
 
+from backends.lake.shipped import cell
 from harness import stock
 from harness.blind_table import FIRES
 from harness.engine_matrix import BOUNDED, DIFFERS, EQUAL, REFUSED
@@ -138,7 +139,7 @@ def _stock(matrix: Matrix) -> list[str]:
         "|---|---|---|---|---|---|---|",
         *lines,
         "",
-        *(f"- **{title}**, {word}: {why} ({', '.join(stems)})" for (title, word, why), stems in reasons.items()),
+        *(f"- **{title}**, {word}: {cell(why)} ({', '.join(stems)})" for (title, word, why), stems in reasons.items()),
         *examples,
     ]
 

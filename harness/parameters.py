@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from backends.errors import Mistake
 from backends.form import Form
 from backends.marked_yaml import MarkedYaml
+from harness.validator import given_twice
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -48,15 +48,15 @@ class Parameters:
         """Read ``path``; nothing is raised, what is wrong is in ``mistakes``. A missing file is an empty one."""
         if not path.exists():
             return cls(str(path))
-        doubled: list[str] = []
         try:
-            document = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=partial(_told_once, doubled))
+            text = path.read_text(encoding="utf-8")
+            document = json.loads(text)
         except UnicodeDecodeError as wrong:
             return cls(str(path), mistakes=(Mistake(str(path), 0, f"byte {wrong.start + 1} is not UTF-8"),))
         except json.JSONDecodeError as wrong:
             return cls(str(path), mistakes=(Mistake(str(path), wrong.lineno, f"this is not JSON: {wrong.msg}"),))
         errors = list(Form(json.loads(schema.read_text(encoding="utf-8"))).errors(document))
-        if errors or doubled:
+        if errors or (doubled := given_twice(text)):
             marks = MarkedYaml.read(path)
             found = [marks.mistake(list(error.absolute_path), _said(error)) for error in errors]
             found += [m for m in marks.mistakes if "twice" in m.message]
@@ -116,14 +116,6 @@ def in_words(period_sec: int) -> str:
     length, name = next((length, name) for length, name in _UNITS if period_sec % length == 0)
     count = period_sec // length
     return name if count == 1 else f"{count} {name}s"
-
-
-def _told_once(doubled: list[str], pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object; keys that occur twice in it are added to the first argument."""
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        doubled += [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
-    return made
 
 
 def _said(error: jsonschema.ValidationError) -> str:

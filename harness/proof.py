@@ -200,12 +200,17 @@ def _apart(cells: Sequence[Cell], bases: Bases) -> list[DataSet]:
     for number, cell in enumerate(cells):
         tables, chains = cell.case.tables(bases), _alone(cell)
         fixed = chains and (cell.case.now is not None or not may_move(tables, start))
-        groups[json.dumps(tables, sort_keys=True), cell.case.now, chains, number if fixed else -1].append(number)
+        groups[*data_set(tables, cell.case.now), chains, number if fixed else -1].append(number)
     return [
         DataSet(json.loads(tables_text), now, numbers[first : first + BATCH], apart=chains)
         for (tables_text, now, chains, _), numbers in groups.items()
         for first in range(0, len(numbers), BATCH)
     ]
+
+
+def data_set(tables: Tables, now: datetime | None) -> tuple[str, Any]:
+    """What all cells of a data set have in common, as a key."""
+    return json.dumps(tables, sort_keys=True), now
 
 
 def _alone(cell: Cell) -> bool:
@@ -217,7 +222,7 @@ def _together(cells: Sequence[Cell], bases: Bases) -> list[DataSet]:
     """Cases with one register at the same time, where a chain rule's are among them."""
     groups: dict[tuple[str, Any], list[int]] = defaultdict(list)
     for number, cell in enumerate(cells):
-        groups[json.dumps(cell.case.tables(bases), sort_keys=True), cell.case.now].append(number)
+        groups[data_set(cell.case.tables(bases), cell.case.now)].append(number)
     return [
         DataSet(json.loads(tables_text), now, numbers, named=tables_text == "{}")
         for (tables_text, now), numbers in groups.items()

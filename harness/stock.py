@@ -6,7 +6,6 @@ makes of the rule, and nothing else. A verdict is that of a case: whether the ru
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from sigma.processing.pipeline import ProcessingPipeline
 from backends import target
 from backends.correlation import Correlation
 from harness.matrix import Verdicts
-from harness.proof import as_written
+from harness.proof import as_written, data_set
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -195,17 +194,12 @@ class _Beside:
         """Our facts, and the hits of the stock queries."""
         with self._lock:
             verdicts = self._judge(records, tables, now)
-            stems = set(self._asked[_data_set(tables, now)]) - self.failed.keys()
+            stems = set(self._asked[data_set(tables, now)]) - self.failed.keys()
             wanted = {stem: query for stem, query in self._queries.items() if stem in stems}
             left, failed = self._runner.left(wanted, records, tables, now)
             self.failed |= failed
         hits = {of: {s: left.get(s, set()) for s, q in wanted.items() if q.of_chains is of} for of in (False, True)}
         return Verdicts(verdicts.events, verdicts.chains, hits[False], hits[True])
-
-
-def _data_set(tables: Tables, now: datetime | None) -> tuple[str, Any]:
-    """What the cells of a data set have in common."""
-    return json.dumps(tables, sort_keys=True), now
 
 
 def compared(
@@ -225,7 +219,7 @@ def compared(
     asked: defaultdict[tuple[str, Any], set[str]] = defaultdict(set)
     for subject in subjects:
         for case in subject.cases:
-            asked[_data_set(case.tables(bases), case.now)].add(subject.stem)
+            asked[data_set(case.tables(bases), case.now)].add(subject.stem)
     beside = _Beside(running.judge, getattr(import_module(module), name)(running), made.queries, asked)
     cells: Counter[str] = Counter()
     others: defaultdict[str, list[str]] = defaultdict(list)

@@ -86,7 +86,7 @@ class Validator:
     def _careful(self, line: bytes, record: dict[str, Any]) -> list[Remark]:
         if line.count(b"{") + line.count(b"[") > DEEPEST and (levels := _depth(record)) > DEEPEST:
             return [Remark("", f"the record is nested {levels:,} levels deep; at most {DEEPEST} are read")]
-        if not _plainly_unique(line, record) and (twice := _twice(line)):
+        if not _plainly_unique(line, record) and (twice := given_twice(line)):
             return [Remark("", f"the key {_quoted(key)} is given twice in one object") for key in twice]
         result = self._reader.read(record)
         remarks = [*self.judge(result.record), *result.remarks, *self._lacking(result.record)]
@@ -169,12 +169,12 @@ def _plainly_unique(line: bytes, record: dict[str, Any]) -> bool:
     if written == line:
         return True
     if b"\\u" in line or _SPACED_KEY.search(line):
-        return not _twice(line)
+        return not given_twice(line)
     return written.count(b'":') == line.count(b'":')
 
 
-def _twice(line: bytes) -> list[str]:
-    """Keys that some object of the line gives more than once."""
+def given_twice(text: bytes | str) -> list[str]:
+    """Keys that some object of a JSON text gives more than once."""
     twice: dict[str, None] = {}
 
     def keys(pairs: list[tuple[str, Any]]) -> None:
@@ -184,7 +184,7 @@ def _twice(line: bytes) -> list[str]:
                 twice[key] = None
             seen.add(key)
 
-    json.loads(line, object_pairs_hook=keys, parse_int=str, parse_float=str)
+    json.loads(text, object_pairs_hook=keys, parse_int=str, parse_float=str)
     return list(twice)
 
 

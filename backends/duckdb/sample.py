@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import orjson
 
@@ -52,40 +52,30 @@ def sampled(files: Sequence[LogFile], vocabulary: Vocabulary, *, whole: bool = F
     sample = Sample(frozenset())
     spaces = {name[:at] for name in vocabulary.fields for at, letter in enumerate(name) if letter == "."}
     for file in files:
-        sample.whole &= whole or _is_small(file)
-        for line in _whole(file) if whole else _places(file):
-            sample.lines += 1
-            try:
-                record = orjson.loads(line)
-            except orjson.JSONDecodeError:
-                continue
-            if isinstance(record, dict):
-                found.update(_names(record, "", vocabulary.fields, spaces))
-                sample.dotted = sample.dotted or any("." in key for key in record)
+        with file.open() as stream:
+            packed, size = not isinstance(stream, io.RawIOBase), file.path.stat().st_size
+            spread = size > PLACES * BYTES and not packed
+            sample.whole &= whole or not (packed or spread)
+            for line in io.BufferedReader(stream) if whole else _places(stream, size if spread else 0):  # type: ignore[type-var]
+                sample.lines += 1
+                try:
+                    record = orjson.loads(line)
+                except orjson.JSONDecodeError:
+                    continue
+                if isinstance(record, dict):
+                    found.update(_names(record, "", vocabulary.fields, spaces))
+                    sample.dotted = sample.dotted or any("." in key for key in record)
     sample.seen = frozenset(found)
     return sample
 
 
-def _is_small(file: LogFile) -> bool:
-    with file.open() as stream:
-        return isinstance(stream, io.RawIOBase) and file.path.stat().st_size <= PLACES * BYTES
-
-
-def _whole(file: LogFile) -> Iterator[bytes]:
-    with file.open() as stream:
-        yield from io.BufferedReader(stream)  # type: ignore[type-var]
-
-
-def _places(file: LogFile) -> Iterator[bytes]:
-    size = file.path.stat().st_size
-    with file.open() as stream:
-        packed = not isinstance(stream, io.RawIOBase)
-        starts = [0] if packed or size <= PLACES * BYTES else [size * place // PLACES for place in range(PLACES)]
-        for start in starts:
-            if start:
-                stream.seek(start)
-            lines = read_chunk(stream, PLACES * BYTES if len(starts) == 1 else BYTES)[0].split(b"\n")
-            yield from lines[1:] if start else lines
+def _places(stream: IO[bytes], spread: int) -> Iterator[bytes]:
+    """Lines of the beginning; of a file of so many bytes, if any are given, lines of places all over it."""
+    for start in [spread * place // PLACES for place in range(PLACES)] if spread else [0]:
+        if start:
+            stream.seek(start)
+        lines = read_chunk(stream, BYTES if spread else PLACES * BYTES)[0].split(b"\n")
+        yield from lines[1:] if start else lines
 
 
 def _names(record: Mapping[str, Any], above: str, fields: Mapping[str, Any], spaces: set[str]) -> Iterator[str]:
