@@ -151,7 +151,7 @@ class Carry:
         run("CREATE OR REPLACE TEMP TABLE waiting AS SELECT NULL::UBIGINT AS chain WHERE false")
         if self.waited:
             query = "INSERT INTO waited SELECT DISTINCT chain FROM link WHERE identity IN (SELECT unnest($1::VARCHAR[])::UHUGEINT)"
-            run(query, [self.waited])
+            run(query, [[str(identity) for identity in self.waited]])  # as text: an integer may be larger than the binding takes
         self._find_again(engine)
         if self.settled is None:
             return

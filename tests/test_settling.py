@@ -219,6 +219,20 @@ def in_two_scans(root: Root, register: Path | None, minute: int, folder: Path) -
     return spelled(found)
 
 
+def test_of_many_chains_that_were_waited_with_each_is_judged_by_the_next_scan(tmp_path: Path) -> None:
+    """What names a record may be a number of 128 bits: of twenty, some are larger than what half of them allow."""
+    call = {"chain.stage": "tool_call", "gen_ai.agent.id": "agent-a", "gen_ai.tool.name": "write_note"}
+    calls = [{"at": f"+{minute}m", "set": {**call, "trace.id": f"t-{minute}"}} for minute in range(20)]
+    answer = {"chain.stage": "tool_response", "gen_ai.agent.id": "agent-a", "trace.id": "t-20"}
+    story = {"records": [*calls, {"at": "+40m", "set": {**call, "trace.id": "t-20"}}, {"at": "+41m", "set": answer}]}
+    logs, carry = logged(story, "s"), tmp_path / "carry"
+    found = findings(ROOT, write(tmp_path / "first.jsonl", logs[:20]), BEGINNING + timedelta(minutes=39), carry)
+    assert [finding for finding in found if finding["rule"]["stem"] == "call_never_answered"] == []
+    found = findings(ROOT, write(tmp_path / "second.jsonl", logs[20:]), BEGINNING + LATER, carry)
+    unanswered = [finding["records"] for finding in found if finding["rule"]["stem"] == "call_never_answered"]
+    assert sorted(unanswered) == sorted([f"s/{number}"] for number in range(20))
+
+
 def test_a_prompt_that_was_handed_on_is_still_known_to_the_next_scan(tmp_path: Path) -> None:
     """The person's chain has ended, the worker's chain of the same trace is still open."""
     planner = {"chain.stage": "prompt", "chain.prompt.id": "p-0", "trace.id": "t-1"}

@@ -8,8 +8,8 @@
 CREATE OR REPLACE TEMP MACRO countersign_hash(value) AS hash(value, ' ' || value);
 CREATE OR REPLACE TEMP MACRO countersign_key(kind, value) AS hash(kind, value, ' ' || value);
 
--- Tells lines apart. Two texts can be made to have one digest: of two that agree, the engine compares all else.
-CREATE OR REPLACE TEMP MACRO countersign_line(line) AS md5_number(line);
+-- Tells lines apart; a quarter of the work of a digest. Of two that nevertheless agree, the engine compares all else.
+CREATE OR REPLACE TEMP MACRO countersign_line(line) AS (hash(line)::UHUGEINT << 64) + hash(' ' || line);
 
 CREATE OR REPLACE TEMP MACRO countersign_absent(list) AS CASE WHEN len(list) > 0 THEN list END;
 
