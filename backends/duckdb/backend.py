@@ -118,7 +118,10 @@ def _test(field: Field, value: Any) -> Callable[[str], str]:  # noqa: PLR0911 - 
         network = ipaddress.ip_network(value.cidr)
         width, prefix = (8, "0" * 20 + "ffff") if network.version == IPV4 else (32, "")
         first, last = (text(f"{prefix}{int(end):0{width}x}") for end in (network[0], network[-1]))
-        return lambda at: f"countersign_address({at}) BETWEEN {first} AND {last}"
+        family = (
+            "NOT " if network.version == IPV4 else ""
+        )  # an IPv4 address is mapped into IPv6, and in no network of it
+        return lambda at: f"({family}contains({at}, ':') AND countersign_address({at}) BETWEEN {first} AND {last})"
     if isinstance(value, SigmaRegularExpression):
         letters = {
             SigmaRegularExpressionFlag.IGNORECASE: "i",
