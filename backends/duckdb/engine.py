@@ -95,7 +95,8 @@ class Engine:
         rules: compiled single-record rules, in the order of their bits.
         correlations: correlations over some of these rules.
         by_content: records are the same if their fields are, whatever the text of their lines.
-        numbers: line number by (file, offset), of the lines that `details` read and no other input was made of.
+        numbers: line number by (file, offset), of the lines that `details` read and no other input was made of, and
+            of few that the careful reader read.
     """
 
     vocabulary: Vocabulary
@@ -183,6 +184,8 @@ class Engine:
     def _settle(self, rows: Sequence[Suspect], into: str = "INSERT INTO ev") -> None:
         """Read suspect lines with the careful reader, and what it could read once more as any other log."""
         settled = Path(self.folder.name) / "settled.jsonl"
+        if len(rows) <= FEW:  # else a table of their numbers would be larger than the second look at the log is dear
+            self.numbers |= {(file, offset): number for file, offset, number, provenance, _ in rows if not provenance}
         self.bad += read_carefully(self.files, rows, settled, self.vocabulary)
         index = max(self.files) + 1
         self.files[index] = LogFile(index, settled, "(settled)", ours=True)

@@ -159,7 +159,7 @@ class LineReader:
                 yield size + end
                 read, cut, begun, size = read[end + 1 :], cut - end - 1, [], 0
             if cut:
-                yield b"".join([*begun, read[:cut]])
+                yield b"".join([*begun, memoryview(read)[:cut]])
                 begun, size = [], 0
             size += len(read) - cut
             begun = [*begun, read[cut:]] if size <= self.longest else []
