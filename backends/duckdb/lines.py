@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from backends.duckdb.shape import shapes
+from backends.duckdb.shape import places_of, shapes
 from backends.duckdb.unpacked import (
     LONGEST_LINE,
     MARK,
@@ -178,7 +178,7 @@ class LineReader:
     def _chunk(self, file: LogFile, chunk: bytes, offset: int, number: int) -> Generator[pa.RecordBatch, None, int]:
         """Yield the batches of one chunk that ends with a newline; return the number of its lines."""
         array = np.frombuffer(chunk, dtype=np.uint8)
-        ends = np.flatnonzero(array == _NEWLINE)
+        ends = places_of(_NEWLINE, array)
         starts = np.empty_like(ends)
         starts[0], starts[1:] = 0, ends[:-1] + 1
         count = len(ends)

@@ -38,8 +38,7 @@ def shapes(text: np.ndarray, starts: np.ndarray) -> np.ndarray:
     Returns:
         int32, one a line.
     """
-    found = [np.flatnonzero(text[at : at + BLOCK] == _COLON) + at for at in range(0, len(text), BLOCK)]
-    colons = np.concatenate(found) if found else np.empty(0, dtype=np.int64)
+    colons = places_of(_COLON, text)
     before = text[colons - 1]
     odd = [colons[before == blank] for blank in _BLANKS]
     keys = colons[before == _QUOTE]
@@ -58,6 +57,12 @@ def shapes(text: np.ndarray, starts: np.ndarray) -> np.ndarray:
         if len(places):
             told[_counted(places, starts) > 0] = UNCOUNTED
     return told.astype(np.int32)
+
+
+def places_of(byte: int, text: np.ndarray) -> np.ndarray:
+    """Where the byte is, ascending."""
+    found = [np.flatnonzero(text[at : at + BLOCK] == byte) + at for at in range(0, len(text), BLOCK)]
+    return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
 
 
 def _counted(places: np.ndarray, starts: np.ndarray) -> np.ndarray:
