@@ -20,7 +20,7 @@ demo: $(READY)
 
 test: $(READY)
 	@$(BIN)/python -m harness.engines.needed
-	$(BIN)/pytest -n 2 --dist loadgroup --durations 15 -m "not slow"
+	COUNTERSIGN_JAVA_OPTIONS=-XX:TieredStopAtLevel=1 $(BIN)/pytest -n 2 --dist loadgroup --durations 15 -m "not slow"
 
 test-all: $(READY)
 	@$(BIN)/python -m harness.engines.needed

@@ -151,7 +151,8 @@ class Carry:
         run("CREATE OR REPLACE TEMP TABLE waiting AS SELECT NULL::UBIGINT AS chain WHERE false")
         if self.waited:
             query = "INSERT INTO waited SELECT DISTINCT chain FROM link WHERE identity IN (SELECT unnest($1::VARCHAR[])::UHUGEINT)"
-            run(query, [[str(identity) for identity in self.waited]])  # as text: an integer may be larger than the binding takes
+            as_text = [str(identity) for identity in self.waited]  # a list of large integers would be bound as doubles
+            run(query, [as_text])
         self._find_again(engine)
         if self.settled is None:
             return

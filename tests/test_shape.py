@@ -87,7 +87,7 @@ def test_numpy_and_sql_say_the_same(records: list[dict[str, Any]], writer: dict[
     assert by_numpy(lines) == by_sql(lines)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 @given(st.lists(RECORDS.filter(plain), min_size=1, max_size=12), st.sampled_from(WRITERS[:3]))
 def test_a_parser_counts_the_same(records: list[dict[str, Any]], writer: dict[str, Any]) -> None:
     """With one blank after a colon or none, the number is exact."""

@@ -111,7 +111,7 @@ FACTS = sorted(set(EVENTS.fields) - {"chain.id", "chain.id_source", "event.seque
 """All but what joining says, which is compared where chains are."""
 
 
-@pytest.mark.parametrize("register", shared(test_facts.REGISTERS, 26))
+@pytest.mark.parametrize("register", shared(test_facts.REGISTERS, 29))
 def test_each_fact_is_what_duckdb_says(register: str) -> None:
     rows = [row for table in test_facts.ROWS.values() for row in table if row.register == register]
     records = [record for place, row in enumerate(rows) for record in test_facts.as_logged(row, place)]

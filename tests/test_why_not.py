@@ -40,7 +40,7 @@ DESK = Desk.of(ROOT)
 BASES = Bases.honest()
 SINGLE = [rule for rule in RULES if rule.service == "event" and not rule.correlation]
 CONTEXTFORGE = ROOT.sources / "contextforge.sample.jsonl"
-EVERY = 24
+EVERY = 48
 """One case in so many is asked about in a quick run; all in a slow one."""
 
 

@@ -20,6 +20,7 @@ from backends.spark.register import assigned, rows
 from backends.spark.target import GRACE_US, VIEWS, checked
 from backends.spark.views import CHAINS, EVENTS, RECORDS, columns
 from harness.case import moment
+from harness.engines.java import java_options
 from harness.matrix import Verdicts
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def session(master: str = "local[2]") -> SparkSession:
         "spark.sql.adaptive.enabled": "false",
         "spark.sql.maxPlanStringLength": "0",
         "spark.log.structuredLogging.enabled": "false",
+        "spark.driver.extraJavaOptions": " ".join(java_options()),
     }
     builder = SparkSession.builder.master(master).appName("countersign")
     for name, value in settings.items():

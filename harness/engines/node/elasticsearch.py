@@ -12,6 +12,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from harness.engines.java import java_options
 from harness.engines.node.start import HEAP, Node, NodeError, Release, run
 
 ELASTICSEARCH_8 = Release("elasticsearch8", "8.19.21")
@@ -90,7 +91,7 @@ class Elasticsearch(Node):
             "ES_PATH_CONF": str(work / "config"),
             "HOME": str(work),
             "ES_TMPDIR": str(work / "tmp"),
-            "ES_JAVA_OPTS": f"-Xms{HEAP} -Xmx{HEAP}",
+            "ES_JAVA_OPTS": " ".join([f"-Xms{HEAP}", f"-Xmx{HEAP}", *java_options()]),
         }
         command = [str(self.home / "bin" / "elasticsearch")]
         if os.getuid() == 0:

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from zlib import crc32
 
+from harness.engines.java import java_options
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -146,7 +148,7 @@ class Node:
     def command(self, http: int, transport: int) -> tuple[list[str], dict[str, str]]:
         """The command that starts it on these ports, and its environment."""
         java = _newest_java() if self.release.newest_java else shutil.which("java") or "java"
-        options = [f"-Xms{HEAP}", f"-Xmx{HEAP}", *self.release.options]
+        options = [f"-Xms{HEAP}", f"-Xmx{HEAP}", *java_options(), *self.release.options]
         path = f"{_classes(self.home)}:{self.home}/jars/*"
         command = [java, *options, "-cp", path, "Node", str(self.folder / "home"), str(http), str(transport)]
         return command, dict(os.environ)
