@@ -39,6 +39,9 @@ MODULES = {
 }
 """Module → how the names of its jars begin."""
 
+MOST = "3g"
+"""Of the heap: a chain query over all variants of a rule wants more than a small one lets it have."""
+
 NOBODY = 65534
 """Elasticsearch refuses to run as root; then it runs as nobody."""
 
@@ -91,7 +94,7 @@ class Elasticsearch(Node):
             "ES_PATH_CONF": str(work / "config"),
             "HOME": str(work),
             "ES_TMPDIR": str(work / "tmp"),
-            "ES_JAVA_OPTS": " ".join([f"-Xms{HEAP}", f"-Xmx{HEAP}", *java_options()]),
+            "ES_JAVA_OPTS": " ".join([f"-Xms{HEAP}", f"-Xmx{MOST}", *java_options()]),
         }
         command = [str(self.home / "bin" / "elasticsearch")]
         if os.getuid() == 0:
