@@ -116,11 +116,9 @@ def _test(field: Field, value: Any) -> Callable[[str], str]:  # noqa: PLR0911 - 
         return lambda at: f"{at} {symbol} {value.number.number}"
     if isinstance(value, SigmaCIDRExpression):
         network = ipaddress.ip_network(value.cidr)
-        width, prefix = (8, "0" * 20 + "ffff") if network.version == IPV4 else (32, "")
+        # an IPv4 address is mapped into IPv6, and in no network of it
+        width, prefix, family = (8, "0" * 20 + "ffff", "NOT ") if network.version == IPV4 else (32, "", "")
         first, last = (text(f"{prefix}{int(end):0{width}x}") for end in (network[0], network[-1]))
-        family = (
-            "NOT " if network.version == IPV4 else ""
-        )  # an IPv4 address is mapped into IPv6, and in no network of it
         return lambda at: f"({family}contains({at}, ':') AND countersign_address({at}) BETWEEN {first} AND {last})"
     if isinstance(value, SigmaRegularExpression):
         letters = {
