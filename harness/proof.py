@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from harness.case import Bases, Tables
     from harness.matrix import Judge
 
-BATCH = 4000
-"""Cells in one data set."""
+BATCH = 2000
+"""Records in one data set, but for a cell that has more: what an engine holds of a query grows with them."""
 
 MANY = 10
 """Records of a case beyond which variants are made of the first case only that fires: its terms are those of all."""
@@ -202,10 +202,24 @@ def _apart(cells: Sequence[Cell], bases: Bases) -> list[DataSet]:
         fixed = chains and (cell.case.now is not None or not may_move(tables, start))
         groups[*data_set(tables, cell.case.now), chains, number if fixed else -1].append(number)
     return [
-        DataSet(json.loads(tables_text), now, numbers[first : first + BATCH], apart=chains)
+        DataSet(json.loads(tables_text), now, batch, apart=chains)
         for (tables_text, now, chains, _), numbers in groups.items()
-        for first in range(0, len(numbers), BATCH)
+        for batch in _batches(cells, numbers)
     ]
+
+
+def _batches(cells: Sequence[Cell], numbers: Sequence[int]) -> Iterator[list[int]]:
+    """The numbers in their order, in lists of cells with about ``BATCH`` records."""
+    batch: list[int] = []
+    held = 0
+    for number in numbers:
+        size = len(cells[number].records)
+        if batch and held + size > BATCH:
+            yield batch
+            batch, held = [], 0
+        batch.append(number)
+        held += size
+    yield batch
 
 
 def data_set(tables: Tables, now: datetime | None) -> tuple[str, Any]:

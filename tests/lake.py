@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import zipfile
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+import ready
 
 from backends.package import load
 from backends.register import Register
@@ -72,9 +73,7 @@ def beyond() -> list[dict[str, Any]]:
 
 
 def countersign(*arguments: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "harness.cli", *arguments], cwd=ROOT.path, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([*ready.command(), *arguments], cwd=ROOT.path, capture_output=True, text=True, check=False)
     assert done.returncode in {0, 1}, done.stderr
 
 

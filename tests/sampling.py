@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.case import Bases
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
+
+    from harness.case import Case
+    from harness.matrix import Subject
 
 WORKERS = {"spl": "splunk", "opensearch2": "opensearch", "opensearch3": "opensearch"}
 """The xdist group of an engine's tests, where it is not the engine's name."""
@@ -35,3 +42,16 @@ def engines(names: Iterable[str], slow: Collection[str] = ()) -> list[Any]:
         )
         for name in names
     ]
+
+
+def usual(subjects: list[Subject], least: int) -> list[Subject]:
+    """The subjects with those of their cases whose register and time so many share: each other is a data set by itself."""
+    bases = Bases.honest()
+
+    def key(case: Case) -> tuple[str, Any]:
+        return json.dumps(case.tables(bases), sort_keys=True), case.now
+
+    keys = Counter(key(case) for subject in subjects for case in subject.cases)
+    found = [replace(s, cases=tuple(case for case in s.cases if keys[key(case)] >= least)) for s in subjects]
+    assert sum(len(subject.cases) for subject in found) > sum(len(subject.cases) for subject in subjects) / 2
+    return [subject for subject in found if subject.cases]

@@ -161,7 +161,7 @@ def test_engine_and_oracle_agree_on_any_records(
 ) -> None:
     correlation = loaded(tmp_path_factory.mktemp("rules"), said, *bases)
 
-    @settings(max_examples=4, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=2, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(st.lists(RECORDS, min_size=40, max_size=40))
     def agree(groups: list[list[tuple[float, str, str | None, str | None]]]) -> None:
         records = []

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import ready
 import yaml
 from sampling import one_in
 
@@ -79,7 +79,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def countersign(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "harness.cli", *map(str, arguments)]
+    command = [*ready.command(), *map(str, arguments)]
     environment = {"PYTHONPATH": str(ROOT.path), "COLUMNS": "250"}
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=environment)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+import ready
 
 from backends.register_tables import TABLES
 from backends.vocabulary import Vocabulary
@@ -70,7 +72,7 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     binaries = folder.parents[1] / "bin"
     if not binaries.exists():
         binaries.mkdir()
-        (binaries / "countersign").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m harness.cli "$@"\n')
+        (binaries / "countersign").write_text(f'#!/bin/sh\nexec {shlex.join(ready.command())} "$@"\n')
         (binaries / "countersign").chmod(0o755)
     path = os.pathsep.join([str(binaries), os.path.dirname(sys.executable), os.environ["PATH"]])  # noqa: PTH120
     environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT.path), "COLUMNS": "110", "LC_ALL": "C.UTF-8"}

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sampling import one_in
 
 from backends.concepts import CONCEPTS, bits
 from backends.duckdb.target import Sources, judge
@@ -117,6 +117,22 @@ WHOLE = [story for story in STORIES if "until" not in story.told]
 SETTLING = [story for story in STORIES if "until" in story.told]
 
 
+RARE = 6
+"""Stories that share a register, below which the quick run reads them in one order: each register is a data set by itself."""
+
+SHARED = Counter(story.register for story in WHOLE)
+ORDERED = [
+    pytest.param(
+        story,
+        order,
+        marks=[pytest.mark.slow] * (at % 2 or (at > 0 and SHARED[story.register] < RARE)),
+        id=f"{order}-{story.name}",
+    )
+    for at, order in enumerate(ORDERS)
+    for story in WHOLE
+]
+
+
 @dataclass(frozen=True)
 class Told:
     """A story as judged: its events in the story's order, and the chains by id and first record."""
@@ -171,8 +187,7 @@ def chains_of(story: Story) -> list[dict[str, Any]]:
     return sorted(story.told["expect"]["chains"], key=lambda chain: min(chain["records"]))
 
 
-@pytest.mark.parametrize("story", WHOLE, ids=lambda story: story.name)
-@pytest.mark.parametrize("order", one_in(2, ORDERS))
+@pytest.mark.parametrize(("story", "order"), ORDERED)
 def test_records_join_as_the_story_says_in_whatever_order_they_are_read(story: Story, order: str) -> None:
     events = judged(story.register, order)[story.name].events
     assert parted(events) == [sorted(chain["records"]) for chain in chains_of(story)], story.told["why"]
@@ -196,8 +211,7 @@ def test_a_chain_is_named_by_the_key_that_the_story_says(story: Story) -> None:
             assert [event["chain.id_source"] for event in events] == chain["sources"]
 
 
-@pytest.mark.parametrize("story", WHOLE, ids=lambda story: story.name)
-@pytest.mark.parametrize("order", ["as written", "reversed"])
+@pytest.mark.parametrize(("story", "order"), ORDERED)
 def test_a_chain_says_what_the_story_says(story: Story, order: str) -> None:
     tale = judged(story.register, order)[story.name]
     rows = {chain["chain.id"]: chain for chain in tale.chains}

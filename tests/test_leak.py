@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
+from sampling import one_in
 
 from generator.attacks import attacks
 from generator.chains import Chunk
@@ -134,12 +135,15 @@ def test_the_classifier_learns_what_attacks_change() -> None:
 
 @pytest.mark.parametrize(
     "plant",
-    [
-        lambda record: record["span"].update(id=record["span"]["id"][:-1] + "z"),
-        lambda record: record.update(marked=True),
-        lambda record: record["source"].update(ip="10.9.9.9") if "source" in record else None,
-    ],
-    ids=["the form of an id", "a field of its own", "one address"],
+    one_in(
+        3,
+        [
+            lambda record: record["source"].update(ip="10.9.9.9") if "source" in record else None,
+            lambda record: record["span"].update(id=record["span"]["id"][:-1] + "z"),
+            lambda record: record.update(marked=True),
+        ],
+    ),
+    ids=["one address", "the form of an id", "a field of its own"],
 )
 def test_a_planted_leak_is_found(plant: Any) -> None:
     planted = []

@@ -176,7 +176,7 @@ def at_once(
 
 
 @pytest.mark.parametrize("minute", one_in(4, [17, 1, 121, 66]))
-@pytest.mark.parametrize("what", ["rules", "no register", "every chain"])
+@pytest.mark.parametrize("what", ["rules", pytest.param("no register", marks=pytest.mark.slow), "every chain"])
 def test_two_scans_so_chained_give_exactly_the_findings_of_one(
     what: str,
     minute: int,

@@ -16,7 +16,7 @@ import test_correlation
 import test_facts
 import test_joining
 import yaml
-from sampling import one_in, shared
+from sampling import one_in, shared, usual
 
 from backends.duckdb.target import Sources, judge
 from backends.sources import SourceMaps
@@ -123,6 +123,7 @@ def test_each_fact_is_what_duckdb_says(register: str) -> None:
     assert wrong == []
 
 
+@pytest.mark.slow
 def test_the_tables_tell_every_fact_both_ways() -> None:
     """A view that said nothing would agree with nobody."""
     said: dict[str, set[str]] = {}
@@ -141,20 +142,22 @@ def test_the_fields_are_those_of_the_schema() -> None:
 
 
 @cache
-def written() -> dict[str, list[Any]]:
-    """Every case as written: stem → (cell, answer)."""
+def written(least: int) -> dict[str, list[Any]]:
+    """Cases as written, of those whose register so many share: stem → (cell, answer)."""
     found: dict[str, list[Any]] = {}
-    for cell, answer in as_written(subjects(), engine().judge, Bases.honest(), EVENTS):
+    for cell, answer in as_written(usual(subjects(), least), engine().judge, Bases.honest(), EVENTS):
         found.setdefault(cell.subject.stem, []).append((cell, answer))
     return found
 
 
-@pytest.mark.parametrize("stem", TAKEN)
-def test_each_case_is_what_the_oracle_and_the_case_say(stem: str) -> None:
-    assert written()[stem]
-    for cell, answer in written()[stem]:
-        assert answer.agrees, cell.case.sentence
-        assert answer.engine == cell.case.fires, cell.case.sentence
+@pytest.mark.parametrize("least", [20, pytest.param(1, marks=pytest.mark.slow)])
+def test_each_case_is_what_the_oracle_and_the_case_say(least: int) -> None:
+    assert len(written(least)) > len(TAKEN) * 2 / 3
+    assert least > 1 or written(least).keys() == set(TAKEN)
+    for stem, found in written(least).items():
+        for cell, answer in found:
+            assert answer.agrees, (stem, cell.case.sentence)
+            assert answer.engine == cell.case.fires, (stem, cell.case.sentence)
 
 
 @cache

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import subprocess
-import sys
 from collections import defaultdict
 from dataclasses import replace
 from functools import cache
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import ready
 from sampling import one_in
 
 from backends.duckdb.target import Sources, judge
@@ -74,7 +74,7 @@ def told(answer: WhyNot) -> str:
 
 
 def countersign(*arguments: object, stdin: str = "", cwd: Path = ROOT.path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "harness.cli", *map(str, arguments)]
+    command = [*ready.command(), *map(str, arguments)]
     return subprocess.run(
         command,
         input=stdin,

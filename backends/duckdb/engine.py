@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -153,6 +153,9 @@ class Engine:
         self.files.update({file.index: file for file in files})
         sample = sampled(files, self.vocabulary)
         few = sample.whole and sample.lines <= HANDFUL
+        if few:  # each thread makes room for all columns, which takes longer than to read so few lines
+            self.limits = replace(self.limits, threads=1)
+            self.connection.execute("SET threads = 1")
         if few and sample.dotted and not self.by_content and not any(file.ours for file in files):
             reader = LineReader(files, progress=self.progress)
             rows = self._places(reader)
@@ -187,6 +190,8 @@ class Engine:
         if len(rows) <= FEW:  # else a table of their numbers would be larger than the second look at the log is dear
             self.numbers |= {(file, offset): number for file, offset, number, provenance, _ in rows if not provenance}
         self.bad += read_carefully(self.files, rows, settled, self.vocabulary)
+        if not settled.stat().st_size and not into.startswith("CREATE"):
+            return  # nothing could be read, and to plan for nothing takes as long as to plan for a record
         index = max(self.files) + 1
         self.files[index] = LogFile(index, settled, "(settled)", ours=True)
         seen = sampled([self.files[index]], self.vocabulary, whole=True).seen
