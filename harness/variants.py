@@ -7,7 +7,6 @@ and oracle must agree about it.
 
 from __future__ import annotations
 
-import copy
 import json
 from dataclasses import dataclass
 from enum import Enum
@@ -91,7 +90,7 @@ def variants(
             for what, form, same in _of_field(field, value, cased=name in cased):
                 if name not in fields and same not in {Same.IN_GROUP, Same.AS_CASE}:
                     continue
-                changed = [*records[:index], copy.deepcopy(record), *records[index + 1 :]]
+                changed = [*records[:index], _copied(record), *records[index + 1 :]]
                 _write(changed[index], name, form, missing=what == "missing")
                 group = f"{place} absent" if same is Same.IN_GROUP else ""
                 yield Variant(f"{place} {what}", changed, same, group, name)
@@ -171,6 +170,11 @@ def _value(record: dict[str, Any], field: Field, vocabulary: Vocabulary) -> Any:
         return flatten(record, vocabulary).get(field.name)
     except WrongType:
         return None
+
+
+def _copied(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with nodes of its own; lists and values are never changed in place."""
+    return {key: _copied(value) if isinstance(value, dict) else value for key, value in record.items()}
 
 
 def _write(record: dict[str, Any], name: str, value: Any, *, missing: bool) -> None:

@@ -20,3 +20,8 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def pytest_sessionfinish() -> None:
+    """At its end Python frees what it can, and libraries complain of what stays."""
+    gc.unfreeze()
