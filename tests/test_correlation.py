@@ -93,31 +93,52 @@ ORDERED = document("temporal_ordered", ["first", "second", "third"])
 
 
 @pytest.mark.parametrize(
-    ("said", "times", "expected"),
+    ("said", "stories"),
     [
-        (COUNT, [(0, "a"), (5, "a"), (10, "a")], [2]),
-        (COUNT, [(0, "a"), (5, "a"), (10.000001, "a")], []),
-        (COUNT, [(0, "a"), (0, "a"), (0, "a")], [0, 1, 2]),
-        (COUNT, [(0, "a"), (5, "b"), (10, "a")], []),
-        (COUNT, [(10, "a"), (0, "a"), (5, "a")], [0]),
-        (TOGETHER, [(10, "a"), (0, "b")], [0]),
-        (TOGETHER, [(0, "ab")], [0]),
-        (TOGETHER, [(0, "a"), (11, "b")], []),
-        (ORDERED, [(0, "a"), (1, "b"), (2, "c")], [2]),
-        (ORDERED, [(0, "b"), (1, "a"), (2, "c")], []),
-        (ORDERED, [(0, "a"), (9, "b"), (11, "c")], []),
-        (ORDERED, [(0, "a"), (3, "a"), (9, "b"), (12, "c")], [3]),
-        (ORDERED, [(0, "abc")], []),
-        (ORDERED, [(0, "abc"), (0, "abc"), (0, "abc")], [0, 1, 2]),
-        (ORDERED, [(0, "a"), (1, "bc"), (2, "c")], [2]),
+        (
+            COUNT,
+            [
+                ([(0, "a"), (5, "a"), (10, "a")], [2]),
+                ([(0, "a"), (5, "a"), (10.000001, "a")], []),
+                ([(0, "a"), (0, "a"), (0, "a")], [0, 1, 2]),
+                ([(0, "a"), (5, "b"), (10, "a")], []),
+                ([(10, "a"), (0, "a"), (5, "a")], [0]),
+            ],
+        ),
+        (
+            TOGETHER,
+            [
+                ([(10, "a"), (0, "b")], [0]),
+                ([(0, "ab")], [0]),
+                ([(0, "a"), (11, "b")], []),
+            ],
+        ),
+        (
+            ORDERED,
+            [
+                ([(0, "a"), (1, "b"), (2, "c")], [2]),
+                ([(0, "b"), (1, "a"), (2, "c")], []),
+                ([(0, "a"), (9, "b"), (11, "c")], []),
+                ([(0, "a"), (3, "a"), (9, "b"), (12, "c")], [3]),
+                ([(0, "abc")], []),
+                ([(0, "abc"), (0, "abc"), (0, "abc")], [0, 1, 2]),
+                ([(0, "a"), (1, "bc"), (2, "c")], [2]),
+            ],
+        ),
     ],
-    ids=lambda value: value["correlation"]["type"] if isinstance(value, dict) else str(value).replace(" ", ""),
+    ids=["event_count", "temporal", "temporal_ordered"],
 )
 def test_a_window_is_closed_slides_and_keeps_order(
-    tmp_path: Path, said: dict[str, Any], times: list[tuple[float, str]], expected: list[int]
+    tmp_path: Path, said: dict[str, Any], stories: list[tuple[list[tuple[float, str]], list[int]]]
 ) -> None:
+    """Stories a day apart, judged in one go: in each, the records at which the rule fires, by their place in it."""
     correlation = loaded(tmp_path, said, *(b for b in (A, B, C) if b["name"] in said["correlation"]["rules"]))
-    assert both(correlation, [record(n, at, code) for n, (at, code) in enumerate(times)]) == expected
+    records, fired = [], []
+    for day, (times, expected) in enumerate(stories):
+        fired += [len(records) + place for place in expected]
+        for at, code in times:
+            records.append(record(len(records), 86_400 * day + at, code))
+    assert both(correlation, records) == fired
 
 
 KEYS = st.sampled_from(["ana", "ANA", "bob", None])

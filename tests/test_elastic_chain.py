@@ -52,7 +52,7 @@ def by_members(events: Sequence[Any], chains: Mapping[str, Any]) -> dict[tuple[i
 
 
 @pytest.mark.parametrize("order", one_in(2, ["as written", "reversed"]))
-@pytest.mark.parametrize("register", one_in(3, sorted({s.register for s in test_joining.WHOLE})), ids=lambda r: r[:60])
+@pytest.mark.parametrize("register", one_in(6, sorted({s.register for s in test_joining.WHOLE})), ids=lambda r: r[:60])
 def test_each_chain_is_what_duckdb_says(engine: Elastic, register: str, order: str) -> None:
     stories = [story for story in test_joining.WHOLE if story.register == register]
     records = [record for place, story in enumerate(stories) for record in story.records(place)]

@@ -72,7 +72,7 @@ def disagreements(held: Held, records: Sequence[dict[str, Any]], tables: Mapping
     return wrong
 
 
-@pytest.mark.parametrize("register", shared(test_facts.REGISTERS, 20))
+@pytest.mark.parametrize("register", shared(test_facts.REGISTERS, 35))
 def test_each_fact_is_what_duckdb_says(held: Held, register: str) -> None:
     rows = [row for table in test_facts.ROWS.values() for row in table if row.register == register]
     records = [record for place, row in enumerate(rows) for record in test_facts.as_logged(row, place)]
@@ -343,7 +343,7 @@ def without_copies(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**record, "event": {**record.get("event", {}), "id": str(at)}} for at, record in enumerate(records)]
 
 
-@pytest.mark.parametrize("part", one_in(3, ["all", *FULL, "nothing"]))
+@pytest.mark.parametrize("part", one_in(5, ["all", *FULL, "nothing"]))
 def test_each_fact_of_made_records_is_what_duckdb_says(held: Held, part: str) -> None:
     tables = {"nothing": {}, "all": FULL}.get(part) or {part: FULL[part]} if part != "nothing" else {}
     draw = random.Random(part)  # noqa: S311 - the same records each time

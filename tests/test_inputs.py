@@ -164,7 +164,7 @@ def as_parquet(text: bytes) -> bytes:
 PIPED = PACKED | {"parquet": as_parquet}
 
 
-@pytest.mark.parametrize("form", PIPED)
+@pytest.mark.parametrize("form", one_in(2, PIPED))
 def test_standard_input_is_scanned_in_every_form(form: str, every_call: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(PIPED[form](lines(calls(4))))))
     result = scanned(every_call, "-")
@@ -698,12 +698,15 @@ ENDS: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("form", GROWING)
-@pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize("moment", ["joining", "naming what was found"])
+@pytest.mark.parametrize(
+    "case",
+    one_in(2, itertools.product(["joining", "naming what was found"], ENDS, GROWING)),
+    ids="{0[0]}-{0[1]}-{0[2]}".format,
+)
 def test_a_log_that_is_cut_or_replaced_while_it_is_read_is_named_and_nothing_is_settled(
-    form: str, end: str, moment: str, every_call: Root, tmp_path: Path
+    case: tuple[str, str, str], every_call: Root, tmp_path: Path
 ) -> None:
+    moment, end, form = case
     log, carry = tmp_path / "x.log", tmp_path / "carry"
     log.write_bytes(PACKED[form](lines(calls(20))))
     cut_off = {"until": START + timedelta(minutes=15), "carry": carry}
@@ -739,7 +742,7 @@ def told(*results: ScanResult) -> list[str]:
     return sorted(json.dumps(f.to_dict()) for result in results for f in result.findings)
 
 
-@pytest.mark.parametrize("form", one_in(3, ["plain", "gzip", "zstd", "parquet"]))
+@pytest.mark.parametrize("form", one_in(4, ["plain", "gzip", "zstd", "parquet"]))
 def test_a_log_that_is_scanned_again_and_again_as_it_grows_loses_and_doubles_nothing(form: str, tmp_path: Path) -> None:
     text = lines(calls(40))
     log, carry = tmp_path / "x.log", tmp_path / "carry"

@@ -93,7 +93,9 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Log:
     return Log(tmp_path_factory.mktemp("many"), MANY)
 
 
-@pytest.mark.parametrize("engine", engines(COMPARED, slow={"spark", "kql"}))  # they plan for half a minute
+@pytest.mark.parametrize(
+    "engine", engines(COMPARED, slow={"spark", "kql", "opensearch2"})
+)  # the first two plan for half a minute
 def test_each_fact_of_a_few_hundred_events_is_what_duckdb_says(few: Log, engine: str) -> None:
     same(few, engine, chains=engine not in {*WITHOUT_CHAINS, "kql"})  # whose chain view takes a minute to plan
 

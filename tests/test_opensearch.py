@@ -159,7 +159,7 @@ def compare(node: OpenSearch, subjects: list[Subject]) -> None:
     assert compared > cells
 
 
-@pytest.mark.parametrize("register", shared(test_facts.REGISTERS, 20))
+@pytest.mark.parametrize("register", shared(test_facts.REGISTERS, 35))
 def test_each_fact_is_what_duckdb_says(register: str) -> None:
     rows = [row for table in test_facts.ROWS.values() for row in table if row.register == register]
     records = [record for place, row in enumerate(rows) for record in test_facts.as_logged(row, place)]

@@ -34,7 +34,7 @@ def result(log: Path) -> ScanResult:
     return replace(found, summary=replace(found.summary, seconds=0))
 
 
-@pytest.mark.parametrize("slice_of", [1500, 97])
+@pytest.mark.parametrize("slice_of", [97, pytest.param(1500, marks=pytest.mark.slow)])
 def test_chains_that_are_built_slice_by_slice_are_the_same(
     log: Path, monkeypatch: pytest.MonkeyPatch, slice_of: int
 ) -> None:

@@ -109,7 +109,7 @@ JOINED = {"chain.id", "chain.id_source"}
 """Compared with the chains."""
 
 
-@pytest.mark.parametrize("register", shared(test_facts.REGISTERS, 20))
+@pytest.mark.parametrize("register", shared(test_facts.REGISTERS, 35))
 def test_each_fact_is_what_duckdb_says(register: str) -> None:
     wrong = []
     compared = 0

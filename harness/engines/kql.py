@@ -94,7 +94,7 @@ class Kql:
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
-        """Create the tables and prepare the queries."""
+        """Create the tables and translate the queries; prepared ones would be planned here, and at each run again."""
         self.connection = duckdb_kql.connect()
         run = self.connection.execute
         run("SET threads = 2")
@@ -103,20 +103,20 @@ class Kql:
         for name, more in SHAPES.items():
             run(f"CREATE TABLE countersign_{name} ({', '.join(f'{column} VARCHAR' for column in (KEY, *more))})")
         self._fill({}, [])
-        self._prepare("facts", VIEWS["events"])
+        self._facts = self._made("facts", VIEWS["events"])
         self._functions = ["function countersign_events() { facts }"]
         if self.chain_view:
-            self._prepare("chains", VIEWS["chain"])
+            self._chain_rows = self._made("chains", VIEWS["chain"])
             self._functions.append("function countersign_chains() { chains }")
-        self._hits = [run(f"PREPARE hits_{at} AS {sql}") for at, sql in enumerate(self._queries())]
+        self._hits = self._queries()
         return self
 
     def __exit__(self, *_raised: object) -> None:
         """Close the database."""
         self.connection.close()
 
-    def _prepare(self, table: str, view: str) -> None:
-        """Create the table of a view, and prepare what fills it. Both are planned for seconds, so no more than once."""
+    def _made(self, table: str, view: str) -> str:
+        """Create the table of a view; the SQL that fills it. To plan it takes seconds: its columns are found once."""
         run = self.connection.execute
         columns = _COLUMNS.get(view)
         sql = self.sql(view)
@@ -126,7 +126,7 @@ class Kql:
             columns = _COLUMNS[view] = ", ".join(f'"{name}" {kind}' for name, kind, *_ in described)
         else:
             run(f"CREATE TABLE {table} ({columns})")
-        run(f"PREPARE {table} AS INSERT INTO {table} {sql}")
+        return f"INSERT INTO {table} {sql}"
 
     def sql(self, query: str) -> str:
         """What duckdb-kql makes of a query. Raises its `KqlError` on what it does not know."""
@@ -170,7 +170,7 @@ class Kql:
             self._fill(tables, records)
             run = self.connection.execute
             run("DELETE FROM facts")
-            run("EXECUTE facts")
+            run(self._facts)
             by_column = fields_of(self.events)
             events: list[dict[str, Any] | None] = [None] * len(records)
             result = run("SELECT * FROM facts")
@@ -181,8 +181,8 @@ class Kql:
                 chains = self._chains(events, now)
             event_hits: dict[str, set[int]] = {stem: set() for stem in self.rules}
             chain_hits: dict[str, set[str]] = {stem: set() for stem in self.rules}
-            for at in range(len(self._hits)):
-                result = run(f"EXECUTE hits_{at}")
+            for query in self._hits:
+                result = run(query)
                 (row_name, *_), *_more = result.description
                 for key, *fired in result.fetchall():
                     for (stem, *_), hit in zip(result.description[1:], fired, strict=True):
@@ -198,7 +198,7 @@ class Kql:
         """The chain view's rows by id, settled ones only; each event learns its chain."""
         run = self.connection.execute
         run("DELETE FROM chains")
-        run("EXECUTE chains")
+        run(self._chain_rows)
         found = {}
         for row in _records(run("SELECT * FROM chains"), {**fields_of(self.chains), "x_members": None}):
             members = [json.loads(pair) for pair in row.pop("x_members")]
