@@ -14,11 +14,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-MOST = 1 << 20
-"""Bytes of arguments and environment."""
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CHUNK = 1 << 16
+"""Bytes of arguments and environment that are taken at a time."""
 
 
 @cache
@@ -71,13 +76,15 @@ def serve(address: str) -> None:
     os._exit(0)  # nothing is left to tidy, and what it imported would complain of what stays
 
 
-def called(call: socket.socket, main: object) -> None:
+def called(call: socket.socket, main: Callable[[list[str]], None]) -> None:
     """Become the process that was asked for."""
-    message, streams, _, _ = socket.recv_fds(call, MOST, 3)
+    message, streams, _, _ = socket.recv_fds(call, CHUNK, 3)
+    while more := call.recv(CHUNK):
+        message += more
     asked = json.loads(message)
-    for number, stream in enumerate(streams):
-        os.dup2(stream, number)
-        os.close(stream)
+    for number, given in enumerate(streams):
+        os.dup2(given, number)
+        os.close(given)
     # what the server had may have been files, and are remembered to be
     sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
@@ -88,14 +95,15 @@ def called(call: socket.socket, main: object) -> None:
     os.chdir(asked["folder"])
     code = 0
     try:
-        main(asked["arguments"])  # type: ignore[operator]
+        main(asked["arguments"])
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 1
     except BaseException:  # noqa: BLE001 - as the interpreter does
         sys.excepthook(*sys.exc_info())
         code = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(BrokenPipeError):
+            stream.flush()
     atexit._run_exitfuncs()
     call.sendall(bytes([code]))
     os._exit(code)
@@ -106,7 +114,10 @@ def call(address: str, arguments: list[str]) -> int:
     asked = {"arguments": arguments, "environment": dict(os.environ), "folder": os.getcwd()}  # noqa: PTH109 - pathlib is slow to import
     with socket.socket(socket.AF_UNIX) as to:
         to.connect(address)
-        socket.send_fds(to, [json.dumps(asked).encode()], [0, 1, 2])
+        message = json.dumps(asked).encode()
+        sent = socket.send_fds(to, [message], [0, 1, 2])
+        to.sendall(message[sent:])
+        to.shutdown(socket.SHUT_WR)
         code = to.recv(1)
     return code[0] if code else 139
 

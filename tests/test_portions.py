@@ -18,7 +18,7 @@ from harness.scan import ScanResult, scan
 if TYPE_CHECKING:
     from pathlib import Path
 
-EVENTS = 4000
+EVENTS = 2000
 
 
 @pytest.fixture(scope="module")

@@ -40,8 +40,8 @@ EVENT_RULES = {
 }
 
 
-SAMPLES = [12, pytest.param(1, marks=pytest.mark.slow)]
-"""One in twelve variants, or each of them."""
+SAMPLES = [24, pytest.param(1, marks=pytest.mark.slow)]
+"""One in twenty-four variants, or each of them."""
 
 
 def correlates(name: str) -> bool:

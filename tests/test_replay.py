@@ -369,7 +369,7 @@ def test_sentinel_takes_the_kit_and_every_rule_fires_on_its_attack_alone(
 # Elasticsearch and OpenSearch: real nodes.
 
 
-SOME_CHAINS = ("delegation_dropped", "orphan_write", "chain_without_prompt")
+SOME_CHAINS = ("delegation_dropped", "chain_without_prompt")
 """Chains with ids and without: a query that builds chains takes seconds, so only the slow test asks all."""
 
 

@@ -110,7 +110,7 @@ FACTS = sorted(set(EVENTS.fields) - {"chain.id", "chain.id_source", "event.seque
 """All but what joining says, which is compared where chains are."""
 
 
-@pytest.mark.parametrize("register", shared(test_facts.REGISTERS, 50))
+@pytest.mark.parametrize("register", shared(test_facts.REGISTERS, 60))
 def test_each_fact_is_what_duckdb_says(register: str) -> None:
     rows = [row for table in test_facts.ROWS.values() for row in table if row.register == register]
     records = [record for place, row in enumerate(rows) for record in test_facts.as_logged(row, place)]
@@ -172,7 +172,7 @@ def test_each_variant_is_what_the_oracle_says(stem: str) -> None:
     assert not proof.failures, f"{len(proof.failures)} of {proof.cells} cells failed\n{told}"
 
 
-@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.slow)])
 def test_the_pasted_query_of_a_rule_gives_the_same_hits(everything: Spark, every: int) -> None:
     """Over one data set: a firing case of each rule whose case needs no register, one chain beside the other."""
     bases, records = Bases.honest(), []

@@ -65,6 +65,7 @@ def session(master: str = "local[2]") -> SparkSession:
         "spark.sql.maxPlanStringLength": "0",
         "spark.log.structuredLogging.enabled": "false",
         "spark.driver.extraJavaOptions": " ".join(java_options()),
+        "spark.executor.extraJavaOptions": " ".join(java_options()),
     }
     builder = SparkSession.builder.master(master).appName("countersign")
     for name, value in settings.items():
