@@ -20,6 +20,7 @@ from zlib import crc32
 from backends.absence import ARGUMENTS, WrongType, read
 from harness.isolation import APART, may_move, moved, own_keys
 from harness.matrix import AS_WRITTEN, Answer, Cell, Failure, Proof, Subject, Verdicts, failure, word
+from harness.portions import portions
 from harness.variants import Same, Variant, variants
 
 if TYPE_CHECKING:
@@ -204,22 +205,8 @@ def _apart(cells: Sequence[Cell], bases: Bases) -> list[DataSet]:
     return [
         DataSet(json.loads(tables_text), now, batch, apart=chains)
         for (tables_text, now, chains, _), numbers in groups.items()
-        for batch in _batches(cells, numbers)
+        for batch in portions(numbers, BATCH, lambda number: len(cells[number].records))
     ]
-
-
-def _batches(cells: Sequence[Cell], numbers: Sequence[int]) -> Iterator[list[int]]:
-    """The numbers in their order, in lists of cells with about ``BATCH`` records."""
-    batch: list[int] = []
-    held = 0
-    for number in numbers:
-        size = len(cells[number].records)
-        if batch and held + size > BATCH:
-            yield batch
-            batch, held = [], 0
-        batch.append(number)
-        held += size
-    yield batch
 
 
 def data_set(tables: Tables, now: datetime | None) -> tuple[str, Any]:

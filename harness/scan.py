@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from backends.duckdb.engine import STAGES, Engine, Limits
 from backends.duckdb.lines import BadLine, read_lines
@@ -23,9 +23,10 @@ from harness.naming import Namer
 from harness.options import Progress, Report, ScanOptions
 from harness.own import chosen
 from harness.places import Places
+from harness.portions import portions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from backends.duckdb.engine import EventRule
     from backends.duckdb.target import CompiledRules
@@ -39,9 +40,6 @@ MEMBERS_SHOWN = 200
 
 REJECTS_SHOWN = 1000
 """Rejected lines that a report lists; all are counted, and all are kept where a file for them is given."""
-
-
-T = TypeVar("T")
 
 READ_AGAIN = 20_000
 """Records that are held in full at a time, to be named in findings."""
@@ -105,20 +103,6 @@ def sources_of(maps: SourceMaps) -> Sources:
     )
 
 
-def _portions(things: Sequence[T], size: Callable[[T], int]) -> Iterator[list[T]]:
-    """The things in their order, in lists of about ``READ_AGAIN`` records."""
-    portion: list[T] = []
-    held = 0
-    for thing in things:
-        portion.append(thing)
-        held += size(thing)
-        if held >= READ_AGAIN:
-            yield portion
-            portion, held = [], 0
-    if portion:
-        yield portion
-
-
 @dataclass(frozen=True)
 class _Hit:
     """Records of one rule, group and period.
@@ -173,13 +157,13 @@ class _Found:
             return details
 
         ids: dict[int, str] = {}
-        for some in _portions(of_one, lambda _chain: 1):
+        for some in portions(of_one, READ_AGAIN, lambda _chain: 1):
             details = read([carriers[chain] for chain in some if chain in carriers])
             named = chain_records(self.engine, some, details, apart=False)
             ids |= {record["countersign.chain"]: record["chain.id"] for record in named}
         found = []
         namer = Namer(self.engine.vocabulary, show_sensitive=self.options.show_sensitive)
-        for portion in _portions(hits, lambda hit: len(hit.rids)):
+        for portion in portions(hits, READ_AGAIN, lambda hit: len(hit.rids)):
             details = read({rid for hit in portion for rid in hit.rids})
             found += [self._finding(namer, hit, details, ids) for hit in portion]
         namer = Namer(self.chain_vocabulary, show_sensitive=self.options.show_sensitive)
@@ -188,7 +172,7 @@ class _Found:
         for stem, chains in of_chains.items():
             for chain in chains:
                 stems.setdefault(chain, []).append(stem)
-        for some in _portions(fired, lambda chain: len(members[chain])):
+        for some in portions(fired, READ_AGAIN, lambda chain: len(members[chain])):
             details = read({rid for chain in some for rid in members[chain]})
             for record in chain_records(self.engine, some, details, apart=False):
                 chain = record.pop("countersign.chain")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.case import Bases
+from harness.proof import data_set
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -49,7 +49,7 @@ def usual(subjects: list[Subject], least: int) -> list[Subject]:
     bases = Bases.honest()
 
     def key(case: Case) -> tuple[str, Any]:
-        return json.dumps(case.tables(bases), sort_keys=True), case.now
+        return data_set(case.tables(bases), case.now)
 
     keys = Counter(key(case) for subject in subjects for case in subject.cases)
     found = [replace(s, cases=tuple(case for case in s.cases if keys[key(case)] >= least)) for s in subjects]
