@@ -4,6 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
+# an environment may forbid Python to keep what it compiled: here hundreds of processes start, and each would compile all anew
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: setup demo test test-all lint bench docs clean
 
 setup: $(READY)

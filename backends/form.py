@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
@@ -27,3 +29,9 @@ class Form:
             good = False
         if not good:
             yield from self._exact.iter_errors(document)
+
+
+@cache
+def form_of(schema: str) -> Form:
+    """The form that a schema's text describes; compiled once, since many files have it."""
+    return Form(json.loads(schema))

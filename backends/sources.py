@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from backends.errors import Mistake, Mistakes
-from backends.form import Form
+from backends.form import form_of
 from backends.marked_yaml import MarkedYaml
 from backends.otlp import unpacked
 from backends.source_checks import check, check_together
@@ -223,7 +223,7 @@ class SourceMaps(Mapping[str, SourceMap]):
             Mistakes: every mistake of every map, with file and line.
         """
         fields = _leaves(json.loads((folder.parent / "event.schema.json").read_text(encoding="utf-8")))
-        form = Form(json.loads((folder.parent / "source-map.schema.json").read_text(encoding="utf-8")))
+        form = form_of((folder.parent / "source-map.schema.json").read_text(encoding="utf-8"))
         found: list[Mistake] = []
         read = [MarkedYaml.read(path) for each in (folder, *own) for path in sorted(each.glob("*.yml"))]
         found += [

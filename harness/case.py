@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from backends.errors import Mistake, Mistakes
-from backends.form import Form
+from backends.form import form_of
+from backends.marked_yaml import LOADER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -155,7 +156,7 @@ class Lines:
         self.twice: list[tuple[str, int]] = []
         self._lines: dict[tuple[str | int, ...], int] = {}
         try:
-            self._walk(yaml.compose(text, Loader=yaml.SafeLoader), ())  # JSON is YAML, and YAML's nodes know lines
+            self._walk(yaml.compose(text, Loader=LOADER), ())  # JSON is YAML, and YAML's nodes know lines
         except yaml.YAMLError:
             self._lines = {}
 
@@ -184,8 +185,7 @@ class Lines:
 
 def _wrong(document: Any, schema: Path) -> Iterator[tuple[Sequence[str | int], str]]:
     """What the schema refuses, at its most telling depth."""
-    form = Form(json.loads(schema.read_text(encoding="utf-8")))
-    for error in form.errors(document):
+    for error in form_of(schema.read_text(encoding="utf-8")).errors(document):
         if error.validator == "minItems":
             yield error.absolute_path, f"{error.validator_value} or more are needed here"
         elif error.validator == "oneOf" and not error.absolute_path:

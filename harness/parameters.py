@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from backends.errors import Mistake
-from backends.form import Form
+from backends.form import form_of
 from backends.marked_yaml import MarkedYaml
 from harness.validator import given_twice
 
@@ -55,7 +55,7 @@ class Parameters:
             return cls(str(path), mistakes=(Mistake(str(path), 0, f"byte {wrong.start + 1} is not UTF-8"),))
         except json.JSONDecodeError as wrong:
             return cls(str(path), mistakes=(Mistake(str(path), wrong.lineno, f"this is not JSON: {wrong.msg}"),))
-        errors = list(Form(json.loads(schema.read_text(encoding="utf-8"))).errors(document))
+        errors = list(form_of(schema.read_text(encoding="utf-8")).errors(document))
         if errors or (doubled := given_twice(text)):
             marks = MarkedYaml.read(path)
             found = [marks.mistake(list(error.absolute_path), _said(error)) for error in errors]

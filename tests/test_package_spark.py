@@ -23,8 +23,7 @@ from backends.lake.findings import COLUMNS, merge, summed
 from backends.package import NotAllowed, load
 from backends.spark.job import Job, options_of
 from backends.spark.read import json_schema, leaves, records
-from harness.engines.java import java_options
-from harness.engines.spark import session
+from harness.engines.spark import JAVA, session
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -40,7 +39,7 @@ QUICK = {  # a proof runs wide plans over few rows: to compile code for each cos
     "spark.default.parallelism": "1",
     "spark.sql.adaptive.enabled": "false",
     "spark.log.level": "ERROR",
-    "spark.driver.extraJavaOptions": " ".join(java_options()),
+    "spark.driver.extraJavaOptions": " ".join(JAVA),
 }
 KINDS = {"@timestamp": "time", "user.id": "keyword", "a.n": "number", "a.b": "boolean", "a.list": "keyword[]"}
 

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from backends.duckdb.columns import quoted
+from backends.duckdb.engine import insert
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -126,11 +127,12 @@ def chain_hits(
     run("INSERT INTO could SELECT unnest($1::UBIGINT[])", [chains])
     members = run("SELECT rid FROM link JOIN could USING (chain)").fetchall()
     records = chain_records(engine, chains, engine.details(rid for (rid,) in members), apart=False)
-    columns = ", ".join(f"{quoted(name)} VARCHAR[]" for name in SETS)
-    run(f'CREATE OR REPLACE TEMP TABLE collected(chain UBIGINT, "chain.id" VARCHAR, {columns})')
-    rows = [[r["countersign.chain"], r["chain.id"], *(r.get(name) for name in SETS)] for r in records]
-    marks = ", ".join("?" * (len(SETS) + 2))
-    engine.connection.executemany(f"INSERT INTO collected VALUES ({marks})", rows)
+    types = {"chain": "UBIGINT", "chain.id": "VARCHAR"} | dict.fromkeys(SETS, "VARCHAR[]")
+    run(
+        f"CREATE OR REPLACE TEMP TABLE collected({', '.join(f'{quoted(name)} {kind}' for name, kind in types.items())})"
+    )
+    rows = [(r["countersign.chain"], r["chain.id"], *(r.get(name) for name in SETS)) for r in records]
+    insert(engine.connection, "collected", tuple(types.values()), rows)
     exact = [(name, sql) for name, sql in rules if name in loose]
     return hits | engine.chain_hits(exact, judged, "chains JOIN collected USING (chain)")
 

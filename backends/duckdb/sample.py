@@ -63,7 +63,7 @@ def sampled(files: Sequence[LogFile], vocabulary: Vocabulary, *, whole: bool = F
                 except orjson.JSONDecodeError:
                     continue
                 if isinstance(record, dict):
-                    found.update(_names(record, "", vocabulary.fields, spaces))
+                    _note(record, "", vocabulary.fields, spaces, found)
                     sample.dotted = sample.dotted or any("." in key for key in record)
     sample.seen = frozenset(found)
     return sample
@@ -78,10 +78,11 @@ def _places(stream: IO[bytes], spread: int) -> Iterator[bytes]:
         yield from lines[1:] if start else lines
 
 
-def _names(record: Mapping[str, Any], above: str, fields: Mapping[str, Any], spaces: set[str]) -> Iterator[str]:
+def _note(record: Mapping[str, Any], above: str, fields: Mapping[str, Any], spaces: set[str], found: set[str]) -> None:
+    """Add the fields that a record holds."""
     for key, value in record.items():
         name = above + key
         if name in fields:
-            yield name
+            found.add(name)
         elif isinstance(value, dict) and name in spaces:
-            yield from _names(value, f"{name}.", fields, spaces)
+            _note(value, f"{name}.", fields, spaces, found)

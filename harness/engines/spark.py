@@ -39,6 +39,9 @@ PLACE = "countersign_place"
 EVER = 1 << 61
 """Microseconds: before and after all that is judged."""
 
+JAVA = ("-XX:+UseSerialGC", *java_options())
+"""Options of Spark's Java: what it plans is small, and one thread collects that sooner than many."""
+
 _TABLE = re.compile(r"CREATE OR REPLACE TABLE (\w+) AS\n(.*)", re.DOTALL)
 _ARROW = {"keyword": pa.string(), "number": pa.float64(), "integer": pa.float64(), "boolean": pa.bool_()}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -64,8 +67,8 @@ def session(master: str = "local[2]") -> SparkSession:
         "spark.sql.adaptive.enabled": "false",
         "spark.sql.maxPlanStringLength": "0",
         "spark.log.structuredLogging.enabled": "false",
-        "spark.driver.extraJavaOptions": " ".join(java_options()),
-        "spark.executor.extraJavaOptions": " ".join(java_options()),
+        "spark.driver.extraJavaOptions": " ".join(JAVA),
+        "spark.executor.extraJavaOptions": " ".join(JAVA),
     }
     builder = SparkSession.builder.master(master).appName("countersign")
     for name, value in settings.items():

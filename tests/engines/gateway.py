@@ -54,6 +54,7 @@ def settings(database: Path) -> dict[str, str]:
         "OBSERVABILITY_ENABLED": "true",
         "OTEL_ENABLE_OBSERVABILITY": "false",
         "CORRELATION_ID_PRESERVE": "true",
+        "DB_SQLITE_BUSY_TIMEOUT": "1000",  # milliseconds; where it waits, it waits for a lock of its own
     }
 
 
