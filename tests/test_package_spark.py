@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from argparse import Namespace
 from collections import Counter
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,10 +29,13 @@ from backends.spark.read import json_schema, leaves, records
 from harness.engines.spark import JAVA, session
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyspark.sql import DataFrame
 
 pytestmark = pytest.mark.xdist_group("spark")
 
+ROOT = Path(__file__).parents[1]
 PACKAGE = load("spark")
 LOOPBACK = {"spark.ui.enabled": "false", "spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
 QUICK = {  # a proof runs wide plans over few rows: to compile code for each costs more than to interpret it
@@ -64,10 +70,34 @@ def submitted(package: Path, *arguments: str) -> subprocess.CompletedProcess[str
     return subprocess.run(command, cwd=package, env=environment, capture_output=True, text=True, check=False)
 
 
+def run_here(package: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The job in this process and its Spark, which has planned such queries before; submitted, it plans each for the first time."""
+    for copy in (package / "backends").rglob("*.py"):
+        assert copy.read_bytes() == (ROOT / copy.relative_to(package)).read_bytes(), "else this is another job"
+    session()
+    driver = runpy.run_path(str(package / "countersign_job.py"))
+    with redirect_stdout(io.StringIO()) as said, redirect_stderr(io.StringIO()) as complained:
+        code = driver["main"](arguments)
+    sys.path.remove(str(package))
+    return subprocess.CompletedProcess(arguments, code, said.getvalue(), complained.getvalue())
+
+
+def test_a_package_alone_in_a_folder_starts_and_says_what_is_wrong(package: Path) -> None:
+    done = submitted(package, "--records", "log.jsonl", "--format", "json", "--work", "work", "--own", "nowhere")
+    assert done.returncode == 2
+    assert "nowhere: there is no such folder" in done.stdout  # where Spark prints what its driver complains of
+
+
 @pytest.mark.timeout(1800)  # Spark plans a hundred wide queries: minutes of work, more where the machine is shared
-@pytest.mark.parametrize("every", [16, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("run", "every"), [(run_here, 16), pytest.param(submitted, 1, marks=pytest.mark.slow)], ids=["here", "submitted"]
+)
 def test_the_job_finds_what_the_scan_finds_of_every_rule(
-    attacked: lake.Attacked, package: Path, tmp_path: Path, every: int
+    attacked: lake.Attacked,
+    package: Path,
+    tmp_path: Path,
+    run: Callable[..., subprocess.CompletedProcess[str]],
+    every: int,
 ) -> None:
     """Of every sixteenth rule in `make test`, the others turned off by the team's own settings."""
     stems = [rule.stem for rule in lake.made("spark").rules]
@@ -80,7 +110,7 @@ def test_the_job_finds_what_the_scan_finds_of_every_rule(
     extra = "".join(json.dumps(record) + "\n" for record in [*lake.beyond(), {"user": {"id": "no time"}}])
     log.write_text(attacked.log.read_text(encoding="utf-8") + extra, encoding="utf-8")
     options = ("--until", lake.UNTIL, "--hours", lake.HOURS, "--own", str(tmp_path / "own"))
-    done = submitted(package, "--records", str(log), "--format", "json", "--work", str(work), *options)
+    done = run(package, "--records", str(log), "--format", "json", "--work", str(work), *options)
     assert done.returncode == 0, done.stderr[-3000:]
     assert " 1 rejected" in done.stdout
     query = f"SELECT rule, hits, first_seen, last_seen, sentence, chain_id FROM '{work}/countersign_findings/*.parquet'"

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
+    from sigma.rule import SigmaRule
+
+    from backends.correlation import Correlation
     from harness.case import Tables
     from harness.matrix import Subject, Verdicts
 
@@ -209,43 +213,61 @@ def test_the_pasted_query_of_each_rule_gives_the_same_hits(everything: Spark) ->
     assert sum(bool(hits_of_the_pasted(everything, subject, verdicts)) for subject in SUBJECTS) > 30
 
 
-def test_a_rule_means_what_sigma_says() -> None:
+# The language and correlations: one data set, since Spark plans for seconds whatever it judges.
+
+
+@dataclass(frozen=True)
+class Language:
+    """Rows of the language's table, records around the edges of windows, and random ones, judged by the rules of all three.
+
+    Attributes:
+        records: those of the rows come first, one each.
+        random: the rules that count random records.
+    """
+
+    rules: dict[str, SigmaRule | Correlation]
+    random: list[str]
+    records: list[dict[str, Any]]
+    verdicts: Verdicts
+
+
+@pytest.fixture(scope="module")
+def language(tmp_path_factory: pytest.TempPathFactory) -> Language:
+    random = random_correlations.rules(tmp_path_factory.mktemp("random"))
     rules = {f"r{number}": semantics.rule(detection) for number, (_, detection, _, _) in enumerate(semantics.ROWS)}
+    assert not {*rules, *CORRELATIONS} & set(random)
+    rules |= CORRELATIONS | random
     records = [
         {"@timestamp": "2026-05-04T10:00:00Z", "event.id": f"e{number}", **record}
         for number, (_, _, record, _) in enumerate(semantics.ROWS)
     ]
+    records += [*straddling(), *random_correlations.records(7, 300)]
     with Spark(rules, EVENTS, CHAINS, Sources()) as spark:
-        verdicts = spark.judge(records, {}, None)
+        return Language(rules, list(random), records, spark.judge(records, {}, None))
+
+
+def test_a_rule_means_what_sigma_says(language: Language) -> None:
     wrong = []
     for number, (what, _, _, expected) in enumerate(semantics.ROWS):
-        assert matches(rules[f"r{number}"], verdicts.events[number] or {}) == expected, what
-        if (number in verdicts.event_hits[f"r{number}"]) != expected:
+        assert matches(language.rules[f"r{number}"], language.verdicts.events[number] or {}) == expected, what
+        if (number in language.verdicts.event_hits[f"r{number}"]) != expected:
             wrong.append(what)
     assert wrong == []
 
 
-# Correlations: windows slide; no clock's edge matters.
+def test_a_window_slides_over_every_edge(language: Language) -> None:
+    for name, one in CORRELATIONS.items():
+        said = {number for number, fired in enumerate(fires(one, language.verdicts.events)) if fired}
+        assert language.verdicts.event_hits[name] == said, name
+        assert said, name
 
 
-def test_a_window_slides_over_every_edge() -> None:
-    records = straddling()
-    with Spark(CORRELATIONS, EVENTS, CHAINS, Sources()) as spark:
-        verdicts = spark.judge(records, {}, None)
-        for name, one in CORRELATIONS.items():
-            said = {number for number, fired in enumerate(fires(one, verdicts.events)) if fired}
-            assert verdicts.event_hits[name] == said, name
-            assert said, name
-
-
-def test_random_records_are_correlated_as_duckdb_does(tmp_path: Path) -> None:
-    rules, records = random_correlations.rules(tmp_path), random_correlations.records(7, 300)
-    with Spark(rules, EVENTS, CHAINS, Sources()) as started:
-        mine = started.judge(records, {}, None).event_hits
-    theirs = judge(records, rules=rules, vocabulary=EVENTS, chain_vocabulary=CHAINS).event_hits
+def test_random_records_are_correlated_as_duckdb_does(language: Language) -> None:
+    rules = {name: language.rules[name] for name in language.random}
+    theirs = judge(language.records, rules=rules, vocabulary=EVENTS, chain_vocabulary=CHAINS).event_hits
     for kind in rules:
-        assert mine[kind] == set(theirs[kind]), kind
-        assert mine[kind], kind
+        assert language.verdicts.event_hits[kind] == set(theirs[kind]), kind
+        assert theirs[kind], kind
 
 
 # A cluster: workers in processes of their own, tables on disk, the scripts as they stand.
