@@ -11,9 +11,10 @@ cases shows there.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -24,15 +25,18 @@ from harness.portions import portions
 from harness.variants import Same, Variant, variants
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from backends.vocabulary import Vocabulary
-    from harness.case import Bases, Tables
+    from harness.case import Bases, Case, Tables
     from harness.matrix import Judge
 
 BATCH = 2000
 """Records in one data set, but for a cell that has more: what an engine holds of a query grows with them."""
+
+USUAL = 5
+"""Cases that share a register and a time, of which a sample of variants is executed."""
 
 MANY = 10
 """Records of a case beyond which variants are made of the first case only that fires: its terms are those of all."""
@@ -72,15 +76,23 @@ def prove(
         bases: honest records and register.
         vocabulary: the event's fields.
         inputs: raw fields that a derived field is computed from; they are bent too.
-        one_in: of so many variants one is executed, always the same ones; cases as written all are.
+        one_in: of so many variants one is executed, always the same ones, and none of a case whose register few others
+            have: each of these is a data set by itself. Cases as written are executed all.
 
     Raises:
         Unsupported: a rule that the oracle does not know how to judge.
     """
     proofs = {subject.stem: Proof(subject.stem, len(subject.cases)) for subject in subjects}
     everything = []
+    keys = Counter(data_set(case.tables(bases), case.now) for subject in subjects for case in subject.cases)
     for subject in subjects:
-        cells = [cell for cell in _cells(subject, bases, vocabulary, inputs or {}) if _drawn(cell, one_in)]
+
+        def drawn(case: Case, variant: str, stem: str = subject.stem) -> bool:
+            if crc32(f"{stem}|{case.sentence}|{variant}".encode()) % one_in:
+                return False
+            return one_in == 1 or keys[data_set(case.tables(bases), case.now)] >= USUAL
+
+        cells = list(_cells(subject, bases, vocabulary, inputs or {}, drawn))
         proofs[subject.stem].variants = len(cells) - len(subject.cases)
         everything += cells
     answers: dict[int, Answer] = {}
@@ -128,7 +140,11 @@ def judged_cells(
 
 
 def _cells(
-    subject: Subject, bases: Bases, vocabulary: Vocabulary, inputs: Mapping[str, Collection[str]]
+    subject: Subject,
+    bases: Bases,
+    vocabulary: Vocabulary,
+    inputs: Mapping[str, Collection[str]],
+    drawn: Callable[[Case, str], bool],
 ) -> Iterator[Cell]:
     for case in subject.cases:
         records = case.records(bases)
@@ -139,14 +155,9 @@ def _cells(
             continue
         forms = JOINING if subject.of_chains else ()
         ends = {0} if subject.correlates and len(records) > SEVERAL else None
-        for variant in variants(records, matter, vocabulary, cased=subject.cased, forms=forms, only=ends):
+        some = partial(drawn, case)
+        for variant in variants(records, matter, vocabulary, cased=subject.cased, forms=forms, only=ends, drawn=some):
             yield Cell(subject, case, variant, variant.records)
-
-
-def _drawn(cell: Cell, one_in: int) -> bool:
-    """Whether a sample of one in so many holds the cell; the same on any machine."""
-    name = f"{cell.subject.stem}|{cell.case.sentence}|{cell.variant.name}"
-    return cell.variant.name == AS_WRITTEN or crc32(name.encode()) % one_in == 0
 
 
 @dataclass(frozen=True)

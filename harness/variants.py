@@ -16,7 +16,7 @@ from backends.absence import ARGUMENTS, WrongType, absent, flatten
 from harness.case import put
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from backends.vocabulary import Field, Vocabulary
 
@@ -66,6 +66,7 @@ def variants(
     cased: Collection[str] = (),
     forms: Collection[str] = (),
     only: Collection[int] | None = None,
+    drawn: Callable[[str], bool] = lambda _name: True,
 ) -> Iterator[Variant]:
     """Every variant of a case's records, in a fixed order.
 
@@ -76,8 +77,10 @@ def variants(
         cased: fields that the rule compares with letter case.
         forms: more fields, varied only in form: absent, and one value as one item.
         only: records to bend, by index; None for each.
+        drawn: whether a sample holds the variant of a name; the others are not made.
     """
-    yield Variant("dotted keys", [dotted(record, vocabulary) for record in records], Same.AS_CASE)
+    if drawn("dotted keys"):
+        yield Variant("dotted keys", [dotted(record, vocabulary) for record in records], Same.AS_CASE)
     for name in sorted((set(fields) | set(forms)) & set(vocabulary.raw) - NEVER_BENT):
         field = vocabulary.raw[name]
         for index, record in enumerate(records):
@@ -89,6 +92,8 @@ def variants(
                 continue
             for what, form, same in _of_field(field, value, cased=name in cased):
                 if name not in fields and same not in {Same.IN_GROUP, Same.AS_CASE}:
+                    continue
+                if not drawn(f"{place} {what}"):
                     continue
                 changed = [*records[:index], _copied(record), *records[index + 1 :]]
                 _write(changed[index], name, form, missing=what == "missing")
