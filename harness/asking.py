@@ -111,6 +111,7 @@ class Desk:
             chain_vocabulary=self.chains,
             register=self.tables,
             sources=self.sources,
+            joined=rule.service == "chain" or rule.correlation is not None,
         )
         fired = judgement.chain_hits.get(rule.stem, set())
         members = {

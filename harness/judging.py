@@ -88,11 +88,12 @@ def duckdb(
         compiled: whether it also judges by the rules; else it gives facts only, in a third of the time.
     """
     rules = {subject.stem: subject.rule for subject in subjects if compiled}
-    return Embedded(rules, events, chains, sources_of(subjects, maps)).judge
+    joined = any(subject.of_chains or subject.correlates for subject in subjects)
+    return Embedded(rules, events, chains, sources_of(subjects, maps), joined=joined).judge
 
 
 class Embedded:
-    """DuckDB, as `scan` runs it."""
+    """DuckDB, as `scan` runs it; records are joined unless no rule asks for it."""
 
     def __init__(
         self,
@@ -100,8 +101,11 @@ class Embedded:
         events: Vocabulary,
         chains: Vocabulary,
         sources: Sources,
+        *,
+        joined: bool = True,
     ) -> None:
         self._rules, self._events, self._chains, self._sources = rules, events, chains, sources
+        self._joined = joined
 
     def __enter__(self) -> Self:
         return self
@@ -122,6 +126,7 @@ class Embedded:
             chain_vocabulary=self._chains,
             register=tables,
             sources=self._sources,
+            joined=self._joined,
         )
         settled = {
             chain["chain.id"]: chain

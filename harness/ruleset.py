@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sigma.rule import SigmaRule
@@ -85,7 +86,7 @@ class Rule:
         """What an engine compiles."""
         return self.correlation or self.parts[0]
 
-    @property
+    @cached_property
     def reads(self) -> frozenset[str]:
         """Fields that its conditions read, a correlation's key and value among them."""
         own = self.correlation.fields if self.correlation else frozenset()

@@ -17,7 +17,8 @@ import pytest
 import ready
 from sampling import one_in
 
-from backends.duckdb.target import Sources, judge
+from backends.duckdb.target import LATE, Sources, judge
+from backends.target import Inexpressible
 from generator.session import base_event, base_register
 from harness.asking import Desk, why_not
 from harness.case import Bases, Case, load, put
@@ -86,6 +87,34 @@ def countersign(*arguments: object, stdin: str = "", cwd: Path = ROOT.path) -> s
     )
 
 
+# Records that are not joined: what a rule on single records reads is the same.
+
+
+def test_records_that_are_not_joined_are_judged_alike_by_rules_on_single_records() -> None:
+    schema = ROOT.schemas / "cases.schema.json"
+    cases = [next(case for case in load(rule.cases, schema, DESK.events) if case.fires) for rule in SINGLE]
+    told = {"vocabulary": DESK.events, "chain_vocabulary": DESK.chains, "register": BASES.register()}
+    records = [record for case in cases for record in case.records(BASES)]
+    records = [{**record, "event": {**record["event"], "id": f"e{number}"}} for number, record in enumerate(records)]
+    rules = {rule.stem: rule.judged for rule in SINGLE}
+    whole, alone = (judge(records, rules=rules, **told, joined=joined) for joined in (True, False))
+
+    def single(events: Sequence[Mapping[str, Any] | None]) -> list[dict[str, Any]]:
+        return [{name: value for name, value in (event or {}).items() if name not in LATE} for event in events]
+
+    assert single(alone.events) == single(whole.events)
+    assert alone.event_hits == whole.event_hits
+    assert sum(map(bool, alone.event_hits.values())) > len(rules) / 2
+    assert (alone.chains, bool(whole.chains)) == ([], True)
+
+
+@pytest.mark.parametrize("stem", ["orphan_write", "runaway_calls"])
+def test_a_rule_on_several_records_is_not_judged_where_they_are_not_joined(stem: str) -> None:
+    rules = {stem: rule_of(stem).judged}
+    with pytest.raises(Inexpressible, match="joined"):
+        judge([record_of()], rules=rules, vocabulary=DESK.events, chain_vocabulary=DESK.chains, joined=False)
+
+
 # Every quiet case of every rule on single records: a term is named, and a claimed change turns the verdict.
 
 
@@ -144,6 +173,7 @@ class Bench:
                 chain_vocabulary=DESK.chains,
                 register=json.loads(tables),
                 sources=self.sources,
+                joined=False,
             )
             for number in numbers:
                 hits = judgement.event_hits[asked[number][0].rule.stem]

@@ -185,11 +185,18 @@ class Run:
         self.sql("DELETE FROM countersign_events WHERE careful")
         if again:
             self.sql("DELETE FROM lines")
-            for record, number in again:
-                self.sql("INSERT INTO lines VALUES ($1, 1, $2, $2)", [record, number])
+            records, numbers = zip(*again, strict=True)
+            self.sql(
+                "INSERT INTO lines SELECT unnest($1::VARCHAR[]), 1, unnest($2::BIGINT[]), unnest($2::BIGINT[])",
+                [records, numbers],
+            )
             self.sql("INSERT INTO countersign_events SELECT * FROM countersign_facts")
-        for row in self.rejected:
-            self.sql("INSERT INTO countersign_rejected VALUES ($1, $2, $3)", list(row))
+        if self.rejected:
+            rejected = [list(column) for column in zip(*self.rejected, strict=True)]
+            self.sql(
+                "INSERT INTO countersign_rejected SELECT unnest($1::VARCHAR[]), unnest($2::BIGINT[]), unnest($3::VARCHAR[])",
+                rejected,
+            )
 
     def place(self, number: int) -> tuple[str, int]:
         """File and number of the line or row, from its number in the run."""
