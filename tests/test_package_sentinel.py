@@ -40,7 +40,7 @@ from backends.sources import SourceMaps
 from harness.building import build, content
 from harness.case import Bases, moment
 from harness.engines import kql
-from harness.engines.kql import Binder, Kql, as_table
+from harness.engines.kql import Binder, Kql, as_table, parsed
 from harness.judging import duckdb
 from harness.own import chosen
 from harness.proof import as_written
@@ -239,7 +239,7 @@ class Deployed(Kql):
                 text = text.replace("ingestion_time()", f"datetime({self.arrived_at.isoformat()})")  # noqa: PLW2901
             more.append(f"function {alias}({parameters}) {{ {as_table(text)} }}")
         result = duckdb_kql.to_sql(
-            as_table(query), schema=schema(self.connection), functions=[*own, *more], query_now=self.now
+            as_table(query), schema=schema(self.connection), functions=parsed([*own, *more]), query_now=self.now
         )
         self.parameters = result.parameters
         return str(result)

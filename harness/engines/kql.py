@@ -13,13 +13,14 @@ import shutil
 import subprocess
 import threading
 from datetime import UTC, datetime, timedelta
-from functools import cached_property, lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import duckdb_kql
 import pyarrow as pa
 from duckdb_kql.engine import schema
+from duckdb_kql.stored_functions import parse_functions
 
 from backends.absence import WrongType, flatten, normalise
 from backends.correlation import Correlation
@@ -34,6 +35,7 @@ from harness.matrix import Verdicts
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from duckdb_kql.stored_functions import StoredFunction
     from sigma.rule import SigmaRule
 
     from backends.duckdb.target import Sources
@@ -62,11 +64,23 @@ _COLUMNS: dict[str, str] = {}
 """The columns that a view gives, with their types, by its text."""
 
 
+@cache
+def _parsed(function: str) -> StoredFunction:
+    """A function, parsed once: many queries call it, and of a view it takes a second."""
+    ((found,),) = (names.values() for names in (parse_functions([function]) or {}).values())
+    return found
+
+
+def parsed(functions: Iterable[str]) -> dict[str | None, dict[str, StoredFunction]]:
+    """Functions of the workspace, as duckdb-kql takes them."""
+    return {None: {function.name: function for function in map(_parsed, functions)}}
+
+
 @lru_cache(maxsize=500)
 def _translated(query: str, tables: tuple[tuple[str, tuple[str, ...]], ...], functions: tuple[str, ...]) -> str:
     """What duckdb-kql makes of a query; of a view it takes seconds."""
     known = {table: list(names) for table, names in tables}
-    return str(duckdb_kql.to_sql(query, schema=known, functions=list(functions)))
+    return str(duckdb_kql.to_sql(query, schema=known, functions=parsed(functions)))
 
 
 class Kql:
@@ -281,6 +295,10 @@ def _records(result: Any, fields: Mapping[str, Field | None]) -> Iterable[dict[s
         yield record
 
 
+_BOUND: dict[Path, dict[str, tuple[list[str], dict[str, str]]]] = {}
+"""What the binder says of the views, by the folder that it is in: it takes seconds, and many tests ask."""
+
+
 class Binder:
     """Microsoft's parser and binder, installed by npm from the committed lock file.
 
@@ -299,9 +317,14 @@ class Binder:
                 raise FileNotFoundError("npm is needed for Microsoft's KQL binder")
             subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=folder, check=True, capture_output=True)  # noqa: S603
 
-    @cached_property
+    @property
     def views(self) -> dict[str, tuple[list[str], dict[str, str]]]:
         """For each saved function what the binder has against it, and the columns that it gives, name → type."""
+        if self.folder not in _BOUND:
+            _BOUND[self.folder] = self._views()
+        return _BOUND[self.folder]
+
+    def _views(self) -> dict[str, tuple[list[str], dict[str, str]]]:
         events = f"let countersign_events = () {{\n{as_table(VIEWS['events'])}}};\n"
         asked = [as_table(VIEWS["events"]), events + as_table(VIEWS["chain"])]
         return dict(zip(("countersign_events", "countersign_chains"), self._asked(asked, {}), strict=True))
@@ -331,4 +354,4 @@ class Binder:
         return [(answer["messages"], answer["columns"]) for answer in json.loads(done.stdout)]
 
 
-__all__ = ["Binder", "Kql", "as_table"]
+__all__ = ["Binder", "Kql", "as_table", "parsed"]
