@@ -77,7 +77,8 @@ def prove(
         vocabulary: the event's fields.
         inputs: raw fields that a derived field is computed from; they are bent too.
         one_in: of so many variants one is executed, always the same ones, and none of a case whose register few others
-            have: each of these is a data set by itself. Cases as written are executed all.
+            have: each of these is a data set by itself. Cases as written are executed all; once more at one time are
+            then those that share a register with some others.
 
     Raises:
         Unsupported: a rule that the oracle does not know how to judge.
@@ -111,7 +112,8 @@ def prove(
     written = [cell for cell in everything if cell.variant.name == AS_WRITTEN and not cell.subject.correlates]
     single = [subject for subject in subjects if not subject.correlates]
     written = [cell for cell in written if not cell.subject.fields & NAMING]
-    for verdicts, placed in _judged(written, _together(written, bases), judge, vocabulary):
+    together = [data for data in _together(written, bases) if one_in == 1 or len(data.numbers) >= USUAL]
+    for verdicts, placed in _judged(written, together, judge, vocabulary):
         for number, start in placed:
             _cross(written[number], single, verdicts, start, proofs)
     return list(proofs.values())

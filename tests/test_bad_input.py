@@ -108,7 +108,7 @@ def test_odd_lines_are_read_like_plain_ones(tmp_path: Path) -> None:
     assert result.summary.start == result.summary.end == "2026-10-05T09:00:01.000000Z"
 
 
-@pytest.mark.parametrize("dotted", [True, False])
+@pytest.mark.parametrize("dotted", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_the_three_ways_of_reading_say_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, dotted: bool
 ) -> None:
