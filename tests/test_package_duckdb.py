@@ -67,6 +67,19 @@ def said(database: Path) -> Counter[tuple[Any, ...]]:
     )
 
 
+def few(folder: Path, *wanted: str) -> tuple[str, str]:
+    """Options that turn off all rules but one in eight, and those that are wanted: each is a query to plan."""
+    (folder / "few").mkdir()
+    (folder / "few" / "settings.csv").write_text("rule,enabled\n" + off(*wanted), encoding="utf-8")
+    return "--own", str(folder / "few")
+
+
+def off(*wanted: str, more: str = "") -> str:
+    """Lines of settings that turn off all rules but one in eight and those that are wanted."""
+    stems = [rule.stem for rule in lake.made("duckdb").rules]
+    return "".join(f"{stem},false{more}\n" for stem in stems if stem not in {*stems[::8], *wanted})
+
+
 def some(folder: Path, *records: dict[str, Any]) -> str:
     path = folder / "some.jsonl"
     path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
@@ -88,7 +101,8 @@ def test_the_bundle_finds_what_the_scan_finds_of_every_rule(attacked: lake.Attac
 
 
 def test_the_one_rule_that_no_generated_log_attacks_fires_on_its_case(bundle: Path, tmp_path: Path) -> None:
-    assert run(bundle, some(tmp_path, *lake.beyond()), "--database", str(tmp_path / "f.db")).returncode == 0
+    options = ("--database", str(tmp_path / "f.db"), *few(tmp_path, lake.BEYOND))
+    assert run(bundle, some(tmp_path, *lake.beyond()), *options).returncode == 0
     assert lake.BEYOND in {rule for rule, *_ in asked(tmp_path / "f.db", FINDINGS)}
 
 
@@ -107,9 +121,9 @@ def test_parquet_and_dotted_names_read_alike(attacked: lake.Attacked, bundle: Pa
     with duckdb.connect() as connection:
         connection.execute("CREATE TABLE t AS " + columns.replace("?", f"'{dotted}'"))
         connection.execute(f"COPY t TO '{tmp_path / 'p.parquet'}' (FORMAT parquet)")
-    found = []
+    found, options = [], few(tmp_path)
     for number, file in enumerate((nested, dotted, tmp_path / "p.parquet")):
-        assert run(bundle, str(file), "--database", str(tmp_path / f"{number}.db")).returncode == 0
+        assert run(bundle, str(file), "--database", str(tmp_path / f"{number}.db"), *options).returncode == 0
         found.append(said(tmp_path / f"{number}.db"))
     assert found[0]
     assert found[0] == found[1] == found[2]
@@ -130,7 +144,7 @@ def test_lines_that_cannot_be_read_are_rejected_with_their_place_and_the_others_
     log.write_bytes(
         b"\n".join([good, b"not json", b'{"\xff": 1}', b'{"chain": 1}', b"", good.replace(b"09:00", b"10:00")])
     )
-    done = run(bundle, str(log), "--database", str(tmp_path / "f.db"))
+    done = run(bundle, str(log), "--database", str(tmp_path / "f.db"), *few(tmp_path))
     assert done.returncode == 1
     rejected = asked(tmp_path / "f.db", "SELECT record, reason FROM countersign_rejected ORDER BY record")
     assert [record for record, _ in rejected] == [2, 3, 4]
@@ -148,6 +162,7 @@ def test_what_is_a_teams_own_survives_an_upgrade(bundle: Path, tmp_path: Path) -
     )
     (own / "settings.csv").write_text(
         "rule,enabled,least,level\nstatic_api_key,,1,low\ntool_call_without_prompt,false,,\n"
+        + off("static_api_key", "tool_call_without_prompt", "call_without_correlation_id", more=",,")
     )
     (own / "exceptions.csv").write_text("rule,field,value,until,reason\nstatic_api_key,mcp.server.name,E*P,,ours\n")
     (own / "rules" / "call_without_correlation_id.sql").write_text("SELECT * FROM countersign_events WHERE false")
