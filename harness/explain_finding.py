@@ -157,16 +157,17 @@ def _again(given: Given | None, values: Facts, rule: Rule, desk: Desk) -> tuple[
     if rule.correlation is not None:
         return said, Quiet(), ()
     inquiry = desk.inquiry(rule, str(given.places[given.target]))
-    lines = list(given.lines) if rule.service == "chain" else [given.lines[given.target]]
-    at = given.target if rule.service == "chain" else 0
+    of_chains = rule.service == "chain"
+    lines = list(given.lines) if of_chains else [given.lines[given.target]]
+    at = given.target if of_chains else 0
     verdict = desk.verdict(lines, rule)
     facts = verdict.events[at]
-    chain = chain_of(verdict, at)
-    if facts is None or at not in verdict.hits or chain is None:
+    chain = chain_of(verdict, at) if of_chains else None
+    if facts is None or at not in verdict.hits or (of_chains and chain is None):
         note = "judged again, with what is at hand, the rule does not fire: the scan had a register or other logs too"
         return said, Quiet(), (note + " (--register DIR gives one)" * (not any(desk.tables.values())),)
     flip: Flip | None
-    if rule.service == "chain":
+    if chain is not None:
         told: Sequence[Told] = met(by_name(rule.parts[0]), chain)
         flip, _ = desk.put(turned_chain(inquiry, given, chain, told, to_fire=False), rule)
     else:

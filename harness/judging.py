@@ -33,7 +33,7 @@ GRACE = timedelta(minutes=5)
 """How long a chain may still grow after its last record."""
 
 
-def proofs_of(root: Root, folder: Path, selectors: Sequence[str] = (), one_in: int = 1) -> list[Proof]:
+def proofs_of(root: Root, folder: Path, selectors: Sequence[str] = (), one_in: int = 1, least: int = 1) -> list[Proof]:
     """Prove the rules of a folder on the embedded engine.
 
     Args:
@@ -41,13 +41,14 @@ def proofs_of(root: Root, folder: Path, selectors: Sequence[str] = (), one_in: i
         folder: rules with their cases beside them.
         selectors: stems, numbers, ids, file names or globs of stems; none for all.
         one_in: of so many variants one is executed.
+        least: of cases whose register fewer share, none is.
 
     Raises:
         Mistakes: everything that cannot be read.
     """
     subjects, events, chains = subjects_of(root, folder, selectors)
     judge = duckdb(subjects, events, chains, SourceMaps.load(root.sources))
-    return prove(subjects, judge, Bases.honest(), events, one_in=one_in)
+    return prove(subjects, judge, Bases.honest(), events, one_in=one_in, least=least)
 
 
 def survivals_of_pack(root: Root, selectors: Sequence[str] = ()) -> list[Survival]:
@@ -81,19 +82,19 @@ def duckdb(
     """The embedded engine; sources are those of the maps and those that cases make up.
 
     Args:
-        subjects: the rules, with their cases.
+        subjects: the rules, with their cases; where all judge single records, records are not joined.
         events: the event's fields.
         chains: the chain's fields.
         maps: the source maps.
         compiled: whether it also judges by the rules; else it gives facts only, in a third of the time.
     """
     rules = {subject.stem: subject.rule for subject in subjects if compiled}
-    joined = any(subject.of_chains or subject.correlates for subject in subjects)
+    joined = not subjects or any(subject.of_chains or subject.correlates for subject in subjects)
     return Embedded(rules, events, chains, sources_of(subjects, maps), joined=joined).judge
 
 
 class Embedded:
-    """DuckDB, as `scan` runs it; records are joined unless no rule asks for it."""
+    """DuckDB, as `scan` runs it."""
 
     def __init__(
         self,

@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 BATCH = 2000
 """Records in one data set, but for a cell that has more: what an engine holds of a query grows with them."""
 
-USUAL = 5
-"""Cases that share a register and a time, of which a sample of variants is executed."""
-
 MANY = 10
 """Records of a case beyond which variants are made of the first case only that fires: its terms are those of all."""
 
@@ -67,6 +64,7 @@ def prove(
     vocabulary: Vocabulary,
     inputs: Mapping[str, Collection[str]] | None = None,
     one_in: int = 1,
+    least: int = 1,
 ) -> list[Proof]:
     """Execute every cell.
 
@@ -76,9 +74,9 @@ def prove(
         bases: honest records and register.
         vocabulary: the event's fields.
         inputs: raw fields that a derived field is computed from; they are bent too.
-        one_in: of so many variants one is executed, always the same ones, and none of a case whose register few others
-            have: each of these is a data set by itself. Cases as written are executed all; once more at one time are
-            then those that share a register with some others.
+        one_in: of so many variants one is executed, always the same ones; cases as written all are.
+        least: so many cases must share a register and a time, else none of their variants is executed, and they are not
+            executed once more at one time: few cells take an engine as long as many.
 
     Raises:
         Unsupported: a rule that the oracle does not know how to judge.
@@ -91,7 +89,7 @@ def prove(
         def drawn(case: Case, variant: str, stem: str = subject.stem) -> bool:
             if crc32(f"{stem}|{case.sentence}|{variant}".encode()) % one_in:
                 return False
-            return one_in == 1 or keys[data_set(case.tables(bases), case.now)] >= USUAL
+            return least == 1 or keys[data_set(case.tables(bases), case.now)] >= least
 
         cells = list(_cells(subject, bases, vocabulary, inputs or {}, drawn))
         proofs[subject.stem].variants = len(cells) - len(subject.cases)
@@ -112,7 +110,7 @@ def prove(
     written = [cell for cell in everything if cell.variant.name == AS_WRITTEN and not cell.subject.correlates]
     single = [subject for subject in subjects if not subject.correlates]
     written = [cell for cell in written if not cell.subject.fields & NAMING]
-    together = [data for data in _together(written, bases) if one_in == 1 or len(data.numbers) >= USUAL]
+    together = [data for data in _together(written, bases) if len(data.numbers) >= least]
     for verdicts, placed in _judged(written, together, judge, vocabulary):
         for number, start in placed:
             _cross(written[number], single, verdicts, start, proofs)

@@ -43,6 +43,9 @@ EVENT_RULES = {
 SAMPLES = [24, pytest.param(1, marks=pytest.mark.slow)]
 """One in twenty-four variants, or each of them."""
 
+USUAL = 5
+"""Cases that share a register, of which variants are sampled: those of any other are judged with the slow tests."""
+
 
 def correlates(name: str) -> bool:
     """Whether a file is that of a correlation, by its name."""
@@ -52,7 +55,8 @@ def correlates(name: str) -> bool:
 @cache
 def pack(one_in: int) -> dict[str, Proof]:
     """All rules in one go: a data set is judged once for all of them."""
-    return {proof.stem: proof for proof in proofs_of(ROOT, ROOT.rules, one_in=one_in)}
+    least = 1 if one_in == 1 else USUAL
+    return {proof.stem: proof for proof in proofs_of(ROOT, ROOT.rules, one_in=one_in, least=least)}
 
 
 @pytest.mark.xdist_group("proof")
