@@ -225,7 +225,7 @@ def test_each_variant_is_what_the_oracle_says(subject: Subject) -> None:
     of_one(subject, Elastic)
 
 
-@pytest.mark.parametrize("subject", SINGLE[::12], ids=lambda subject: subject.stem)
+@pytest.mark.parametrize("subject", SINGLE[::24], ids=lambda subject: subject.stem)
 def test_a_sample_of_variants_is_what_the_oracle_says(subject: Subject) -> None:
     of_one(subject, Elastic)
 
